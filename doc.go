@@ -1,0 +1,25 @@
+// Package decouple holds the nouns that every room of Decouple talks about: identifiers, events, runs, agents,
+// messages, usage, money, envelopes, evidence and errors. It answers "what do we talk about?" and does nothing: no I/O, no clock,
+// no randomness, nothing but the standard library.
+//
+// # The tour, bottom-up
+//
+//   - prose: which words say the same? Sentences, terms, stems, British and American spelling.
+//   - journal: what happened? The durable log, run queue, inboxes, leases and blobs; journal/sqlite keeps them in one file.
+//   - builtin: what can be said without a model? A deterministic extractive model.
+//   - registry: who are they, what may they? Agent files.
+//   - knowledge: what do we know? Notes and documents: capture, index, search, quote.
+//   - gateway: how do we reach a model? gateway/dialect turns wire formats into [Message] and back.
+//   - engine: what happens next? The agent loop as a pure state machine and the driver that performs its effects.
+//   - tool: what can an agent do? The tools that agents call.
+//   - research: what is true about this question? Lead, researchers, writer, citation check, report, evaluation.
+//   - api: what can a program ask? Today the owner's socket, by which other terminals reach a running process.
+//   - cmd/decouple: how does it start?
+//
+// # Glossary
+//
+// A run is one execution of one agent; the runs that a run spawned, and theirs, form its tree. A stream is the ordered events of one thing;
+// state is a fold over a stream. The position of an event is its place in the whole log. A step is one awaited commit of a run.
+// A note is a document that agents may read; its quotable text is what a quotation must be found in, letter for letter.
+// An envelope is what a tree of runs may use: money, tokens, tool calls, agents, depth, children and time.
+package decouple
