@@ -1,0 +1,148 @@
+package prose
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Leans says that a text leans at its beginning on something before it: on a pronoun ("this", "it", "they"), on a word that goes on from
+// another sentence ("however", "then", "also") or on a phrase such as "in this case".
+func Leans(s string) bool {
+	words := opening(s, 4)
+	if len(words) == 0 {
+		return false
+	}
+	if leaning[words[0]] {
+		return true
+	}
+	text := strings.Join(words, " ") + " "
+	for _, p := range leaningPhrases {
+		if strings.HasPrefix(text, p+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+// leaning are the first words that lean.
+var leaning = set(`this that these those it its it's they they're them their such then thus hence therefore however also otherwise instead furthermore
+	moreover additionally similarly likewise consequently accordingly nevertheless nonetheless meanwhile but and or so yet he she his her afterwards
+	afterward subsequently again conversely alternatively finally secondly thirdly next lastly else another both neither here too rather thereby thereafter that's
+	which whose whereas besides still equivalently`)
+
+// leaningPhrases are beginnings that lean although their first word does not.
+var leaningPhrases = []string{
+	"in this", "in that", "in these", "in those", "in such", "in either case", "in both cases", "in addition", "in contrast", "in other words", "in particular",
+	"in turn", "in the same way", "in the previous", "in the above", "in the example", "for example", "for instance", "for this", "for these", "for that",
+	"for those", "for such", "as a result", "as above", "as such", "as before", "as noted", "as mentioned", "as shown", "as this", "as it", "on the other", "on the contrary", "with this", "with that", "with these", "with it",
+	"by this", "by that", "by doing", "because of this", "because it", "because this", "because they", "due to this", "to do this", "to do so", "to do that", "to this end", "at this", "at that",
+	"after this", "after that", "before this", "before that", "from this", "from that", "from there", "of these", "of those", "one of these", "some of these", "some of them", "all of these", "all of this",
+	"all these", "all this", "each of these", "none of these", "most of these", "any of these", "if this", "if it", "if they", "if these", "if that", "if so", "if not", "if any of these", "when this", "when it", "when they", "when these",
+	"when that", "since this", "since it", "since they", "while this", "while it", "while these", "although this", "although it", "though this", "once this", "once it", "unless it", "unless this",
+	"until this", "until it", "the former", "the latter", "the above", "the preceding", "the previous", "the same", "the second", "the third", "the other", "the others",
+	"the first one", "the result is", "note also", "note that this", "note that it", "note that these", "note that they", "note this", "second", "third", "like this", "under this", "under these", "without this", "without it", "without these",
+	"not only that", "even so", "even then", "even though it", "that is", "this is", "only then", "only this", "using this", "using these", "doing so", "doing this", "see above", "even if this", "even if it", "similar to this", "unlike this", "aside from this", "apart from this", "instead of this",
+}
+
+// opening lists the first n words of a text in lower case, marks and list bullets left out.
+func opening(s string, n int) []string {
+	s = strings.TrimSpace(s)
+	s = s[bullet(s):]
+	var words []string
+	each(s, func(t token) {
+		if len(words) < n {
+			words = append(words, lower(t.text))
+		}
+	})
+	return words
+}
+
+// MidSentence says that a text begins inside a sentence: with a small letter that does not begin an identifier, or with a mark that closes or
+// separates.
+func MidSentence(s string) bool {
+	s = strings.TrimSpace(s)
+	s = s[bullet(s):]
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return false
+	}
+	if strings.ContainsRune(",;:.)]}!?%=&|<>/\\", r) {
+		return !strings.HasPrefix(s, "./") && !strings.HasPrefix(s, "/") && !dotted(s)
+	}
+	return unicode.IsLower(r) && !named(s)
+}
+
+// dotted says that s begins with the name of a hidden file, such as .npmrc.
+func dotted(s string) bool { return len(s) > 1 && s[0] == '.' && letter(s, 1) > 0 }
+
+// Open says that a text ends in a colon, a comma or a dash, so that what it announces is missing.
+func Open(s string) bool {
+	s = strings.TrimRightFunc(s, unicode.IsSpace)
+	s = strings.TrimRight(s, "`*_")
+	for _, end := range [...]string{":", ",", ";", "—", "–", "(", "[", " and", " or"} {
+		if strings.HasSuffix(s, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// Complete says that a text ends where a sentence ends.
+func Complete(s string) bool {
+	s = strings.TrimRightFunc(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\"')]”’»`*_", r) })
+	return strings.HasSuffix(s, ".") || strings.HasSuffix(s, "!") || strings.HasSuffix(s, "?") || strings.HasSuffix(s, "…")
+}
+
+// Code says that a text is lines of code and no prose: too few of its marks are words, or no line of it reads as a sentence.
+func Code(s string) bool {
+	words, stops, letters, marks := 0, 0, 0, 0
+	each(s, func(t token) {
+		words++
+		if stop[lower(t.text)] && t.text != "for" && t.text != "if" && t.text != "else" {
+			stops++
+		}
+	})
+	for _, r := range s {
+		switch {
+		case unicode.IsLetter(r):
+			letters++
+		case strings.ContainsRune("{}[]()=<>;&|$*+/\\@#%^~_", r):
+			marks++
+		}
+	}
+	switch {
+	case words == 0:
+		return true
+	case Complete(s) && stops*8 >= words && marks*4 <= letters:
+		return false
+	case marks*6 > letters:
+		return true
+	}
+	return !Complete(s) && stops*8 < words && (marks > 0 || words < 5)
+}
+
+// OptionList says that a text is an enumeration of options or a synopsis rather than something said: at least a third of its words, or of its lines' beginnings,
+// are options or placeholders in brackets.
+func OptionList(s string) bool {
+	lines, starts := 0, 0
+	for line := range strings.Lines(s) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		lines++
+		line = strings.TrimLeft(line[bullet(line):], "`*[")
+		if len(line) > 1 && line[0] == '-' && (line[1] == '-' || letter(line, 1) > 0) {
+			starts++
+		}
+	}
+	words, options := 0, 0
+	each(s, func(t token) {
+		words++
+		if strings.HasPrefix(t.text, "-") || t.start > 0 && (s[t.start-1] == '<' || s[t.start-1] == '[') {
+			options++
+		}
+	})
+	return lines >= 2 && starts*3 > lines || words > 1 && options*3 >= words
+}
