@@ -1,0 +1,242 @@
+package journaltest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
+)
+
+func claimCases() []testCase {
+	return []testCase{
+		{"priority, then age", testClaimOrder},
+		{"only of the tree", testClaimRoot},
+		{"a claimed run is running here", testClaimed},
+		{"waits and is woken by a push", testClaimPush},
+		{"waits and is woken by a message", testClaimPushMessage},
+		{"not before its time", testClaimNotBefore},
+		{"each run goes to one", testClaimOnce},
+		{"a claim that is given up loses no run", testClaimGivenUp},
+		{"ends when the store is closed", testClaimClosed},
+	}
+}
+
+func testClaimOrder(f *fixture) {
+	for i, p := range []int{0, 5, -1, 5, 0, 1 << 30, -1} {
+		n := newRun(decouple.RunID(fmt.Sprint("r", i)))
+		n.Run.Priority = p
+		f.commit(journal.Mutation{Create: []journal.NewRun{n}})
+	}
+	first, second := newRun("one-commit-1"), newRun("one-commit-2")
+	f.commit(journal.Mutation{Create: []journal.NewRun{first, second}})
+	f.claim("", "r5")
+	f.claim("", "r1")
+	f.reopen()
+	for _, want := range []decouple.RunID{"r3", "r0", "r4", "one-commit-1", "one-commit-2", "r2", "r6"} {
+		f.claim("", want)
+	}
+	f.idle("")
+}
+
+func testClaimRoot(f *fixture) {
+	urgent := newRun("b")
+	urgent.Run.Priority = 9
+	f.create("a", "ab", "a.1")
+	f.commit(journal.Mutation{Create: []journal.NewRun{urgent}})
+	f.create("a.1.1", "b.1")
+	for _, want := range []decouple.RunID{"a", "a.1", "a.1.1"} {
+		f.claim("a", want)
+	}
+	f.idle("a")
+	f.idle("nothing")
+	for _, want := range []decouple.RunID{"b", "ab", "b.1"} {
+		f.claim("", want)
+	}
+}
+
+func testClaimed(f *fixture) {
+	f.create("r")
+	c := f.claim("", "r")
+	row := f.row("r")
+	equal(f, "epoch of the claim", c.Epoch, f.Epoch())
+	equal(f, "run of the claim", c.Run, row.Run)
+	equal(f, "epoch of the row", row.Epoch, f.Epoch())
+	equal(f, "status of the row", row.Status, decouple.RunRunning)
+	if row.Node == "" {
+		f.t.Error("the row of a running run names no node")
+	}
+	m := f.on("r")
+	m.Events, m.Status = numbered(1), &journal.StatusChange{Status: decouple.RunReady}
+	f.commit(m)
+	f.claim("r", "r")
+}
+
+// waiting starts a claim and gives what came of it, and when.
+func (f *fixture) waiting(ctx context.Context, root decouple.RunID) <-chan claimed {
+	out, up := make(chan claimed, 1), make(chan struct{})
+	go func() {
+		close(up)
+		c, err := f.Claim(ctx, root)
+		out <- claimed{c.Run.ID, err, time.Now()}
+	}()
+	<-up
+	return out
+}
+
+type claimed struct {
+	id  decouple.RunID
+	err error
+	at  time.Time
+}
+
+// arrive waits for a claim.
+func (f *fixture) arrive(ch <-chan claimed) claimed {
+	f.t.Helper()
+	select {
+	case c := <-ch:
+		return c
+	case <-time.After(patience):
+		f.t.Fatal("Claim does not come back")
+		return claimed{}
+	}
+}
+
+// mostlySoon demands that more than half of the delays are short. Polling at any interval worth having would make about all of them long.
+func (f *fixture) mostlySoon(delays []time.Duration) {
+	f.t.Helper()
+	const soon = 20 * time.Millisecond
+	slices.Sort(delays)
+	if median := delays[len(delays)/2]; median > soon {
+		f.t.Errorf("a waiting claim is woken after %v (median of %d), want a push within %v", median, len(delays), soon)
+	}
+}
+
+func testClaimPush(f *fixture) {
+	var delays []time.Duration
+	for i := range 15 {
+		id := decouple.RunID(fmt.Sprint("r", i))
+		root := []decouple.RunID{"", id}[i%2]
+		ch := f.waiting(f.ctx(), root)
+		<-time.After(time.Duration(i) * time.Millisecond) // lets the claim settle down to wait, at another phase each time
+		f.create(id)
+		pushed := time.Now()
+		c := f.arrive(ch)
+		if c.err != nil || c.id != id {
+			f.t.Fatalf("Claim(%q) = %q, %v, want %s", root, c.id, c.err, id)
+		}
+		delays = append(delays, c.at.Sub(pushed))
+	}
+	f.mostlySoon(delays)
+}
+
+func testClaimPushMessage(f *fixture) {
+	f.start("r")
+	var delays []time.Duration
+	for i := range 15 {
+		f.park("r", journal.StatusChange{Seen: journal.InboxSeq(i)})
+		ch := f.waiting(f.ctx(), "r")
+		<-time.After(time.Duration(i) * time.Millisecond)
+		f.put(put("r", "joined", fmt.Sprint(i), `1`))
+		pushed := time.Now()
+		if c := f.arrive(ch); c.err != nil || c.id != "r" {
+			f.t.Fatalf("Claim = %q, %v, want r", c.id, c.err)
+		} else {
+			delays = append(delays, c.at.Sub(pushed))
+		}
+	}
+	f.mostlySoon(delays)
+}
+
+func testClaimNotBefore(f *fixture) {
+	later := newRun("later")
+	later.Wake = time.Now().Add(200 * time.Millisecond)
+	later.Run.Priority = 9
+	f.commit(journal.Mutation{Create: []journal.NewRun{later}})
+	f.create("now")
+	f.claim("", "now")
+	f.idle("")
+	f.claim("", "later")
+	if now := time.Now(); now.Before(later.Wake) {
+		f.t.Errorf("claimed %v too early", later.Wake.Sub(now))
+	}
+}
+
+func testClaimOnce(f *fixture) {
+	const runs, claimers = 60, 8
+	ctx, cancel := context.WithTimeout(f.ctx(), patience)
+	defer cancel()
+	var mu sync.Mutex
+	got := map[decouple.RunID]int{}
+	errs := together(claimers+2, func(i int) error {
+		if i >= claimers { // two who create while the others claim
+			for n := range runs / 2 {
+				id := decouple.RunID(fmt.Sprintf("r%d-%d", i, n))
+				if _, err := f.Commit(ctx, journal.Mutation{ID: decouple.CommitID(id), Create: []journal.NewRun{newRun(id)}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		for {
+			c, err := f.Claim(ctx, "")
+			if err != nil {
+				if mu.Lock(); len(got) == runs {
+					err = nil
+				}
+				mu.Unlock()
+				return err
+			}
+			mu.Lock()
+			got[c.Run.ID]++
+			if len(got) == runs {
+				cancel()
+			}
+			mu.Unlock()
+		}
+	})
+	f.allFine(errs)
+	for id, n := range got {
+		equal(f, "claims of "+string(id), n, 1)
+	}
+	equal(f, "running runs", len(f.runs(journal.RunFilter{Status: []decouple.RunStatus{decouple.RunRunning}})), runs)
+}
+
+// testClaimGivenUp cancels claims at the very moment a run arrives: either the claim gave it, or it is still there for the next.
+func testClaimGivenUp(f *fixture) {
+	for i := range 40 {
+		id := decouple.RunID(fmt.Sprint("r", i))
+		ctx, cancel := context.WithCancel(f.ctx())
+		ch := f.waiting(ctx, "")
+		errs := together(2, func(k int) error {
+			if k == 0 {
+				<-time.After(time.Duration(i) * 10 * time.Microsecond)
+				cancel()
+				return nil
+			}
+			_, err := f.Commit(f.ctx(), journal.Mutation{ID: decouple.CommitID(id), Create: []journal.NewRun{newRun(id)}})
+			return err
+		})
+		cancel()
+		f.allFine(errs)
+		switch c := f.arrive(ch); {
+		case c.err == nil && c.id == id:
+		case decouple.KindOf(c.err) == decouple.Canceled:
+			f.claim("", id)
+		default:
+			f.t.Fatalf("round %d: Claim = %q, %v, want %s or an error of kind canceled", i, c.id, c.err, id)
+		}
+	}
+}
+
+func testClaimClosed(f *fixture) {
+	ch := f.waiting(f.ctx(), "")
+	<-time.After(5 * time.Millisecond)
+	f.close()
+	if c := f.arrive(ch); decouple.KindOf(c.err) != decouple.Unavailable {
+		f.t.Errorf("a claim that waits when the store is closed = %q, %v (kind %q), want unavailable", c.id, c.err, decouple.KindOf(c.err))
+	}
+}
