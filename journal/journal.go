@@ -23,12 +23,17 @@ type Store interface {
 	Close() error
 }
 
-// Log reads and writes events and the view of runs.
+// Log is a journal that can be written.
 type Log interface {
+	Reader
 	// Commit makes all of m happen, or nothing. It returns when the change is durable. A mutation whose ID was committed before
 	// returns the first receipt. Errors: Conflict (the stream has moved, the inbox has moved, the epoch is stale), Invalid, NotFound
 	// (an unknown run, an unknown or incomplete blob), TooLarge, Unavailable (disk full, closed).
 	Commit(ctx context.Context, m Mutation) (Receipt, error)
+}
+
+// Reader reads events, the view of runs and blobs; a process that does not own the journal has only this.
+type Reader interface {
 	// Read returns up to limit events of a stream after seq, checked; limit 0 is all. A checksum that does not hold is Internal and names the event.
 	Read(ctx context.Context, s decouple.Stream, after decouple.Seq, limit int) ([]decouple.Event, error)
 	// Follow calls fn for every event after a position, in order, and waits for new ones until ctx ends or fn fails.
@@ -41,6 +46,8 @@ type Log interface {
 	Runs(ctx context.Context, f RunFilter) ([]RunRow, error)
 	// Inbox lists the messages of a run that are not consumed, oldest first.
 	Inbox(ctx context.Context, t decouple.TenantID, id decouple.RunID) ([]Message, error)
+	// GetBlob opens a blob; its content is checked against its address while it is read. Unknown is NotFound.
+	GetBlob(ctx context.Context, t decouple.TenantID, id decouple.BlobID) (io.ReadCloser, error)
 }
 
 // Queue hands runs to workers.
@@ -59,8 +66,6 @@ type Blobs interface {
 	// PutBlob stores what r holds and returns its address: the same content within (tenant, subject) has the same one.
 	// Until a commit pins it, it may be swept after a day.
 	PutBlob(ctx context.Context, t decouple.TenantID, s decouple.SubjectID, r io.Reader) (Blob, error)
-	// GetBlob opens a blob; its content is checked against its address while it is read. Unknown is NotFound.
-	GetBlob(ctx context.Context, t decouple.TenantID, id decouple.BlobID) (io.ReadCloser, error)
 	// Address is the keyed hash that content has within (tenant, subject).
 	Address(ctx context.Context, t decouple.TenantID, s decouple.SubjectID, content []byte) (decouple.BlobID, error)
 	// Sweep deletes blobs that no commit has pinned and that are older than age, and says how many.

@@ -36,8 +36,10 @@ func variants(m journal.Mutation) map[string]journal.Mutation {
 		return c
 	}
 	return map[string]journal.Mutation{
-		"append":  with(func(m *journal.Mutation) { m.Events = numbered(1) }),
-		"status":  with(func(m *journal.Mutation) { m.Status = &journal.StatusChange{Status: decouple.RunEnded, Cause: decouple.Cause{Kind: decouple.CauseDone}} }),
+		"append": with(func(m *journal.Mutation) { m.Events = numbered(1) }),
+		"status": with(func(m *journal.Mutation) {
+			m.Status = &journal.StatusChange{Status: decouple.RunEnded, Cause: decouple.Cause{Kind: decouple.CauseDone}}
+		}),
 		"park": with(func(m *journal.Mutation) {
 			m.Status = &journal.StatusChange{Status: decouple.RunParked, Wait: decouple.Wait{Kind: decouple.WaitChild}, Seen: 1}
 		}),

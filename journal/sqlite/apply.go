@@ -1,0 +1,422 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
+)
+
+// stream is the head of a stream.
+type stream struct {
+	id  int64
+	seq decouple.Seq
+	sum [32]byte
+}
+
+// check refuses what no state of the journal could make valid.
+func check(m journal.Mutation) error {
+	if m.ID == "" {
+		return decouple.Errorf(decouple.Invalid, "a commit needs an id")
+	}
+	whole := m.Stream.Tenant != "" && m.Stream.Kind != "" && m.Stream.ID != ""
+	if !whole && (m.Stream != decouple.Stream{} || len(m.Events) > 0 || m.Status != nil || m.Consume > 0 || len(m.Pin) > 0 || len(m.Put) > 0 || m.Expect != 0) {
+		return decouple.Errorf(decouple.Invalid, "commit %s: the stream %q is not whole: it needs tenant, kind and id", m.ID, m.Stream)
+	}
+	if m.Stream.Kind != decouple.StreamRun && (m.Status != nil || m.Consume > 0) {
+		return decouple.Errorf(decouple.Invalid, "commit %s: only a run has a status and an inbox, not %s", m.ID, m.Stream)
+	}
+	if err := checkEvents(m.ID, m.Events); err != nil {
+		return err
+	}
+	for _, n := range m.Create {
+		if n.Run.ID == "" || n.Run.Tenant == "" || n.Run.Root == "" || n.Run.Agent == "" {
+			return decouple.Errorf(decouple.Invalid, "commit %s: a new run needs id, tenant, root and agent", m.ID)
+		}
+		if err := checkEvents(m.ID, n.Events); err != nil {
+			return err
+		}
+	}
+	for _, p := range m.Put {
+		if p.To == "" || p.Kind == "" || p.From == "" || !jsonOrEmpty(p.Body) {
+			return decouple.Errorf(decouple.Invalid, "commit %s: a message needs a run, a kind, a sender and a body of JSON", m.ID)
+		}
+		if len(p.Body) > journal.MaxPayload {
+			return decouple.Errorf(decouple.TooLarge, "commit %s: a message of %d bytes is over %d: put it as a blob first", m.ID, len(p.Body), journal.MaxPayload)
+		}
+	}
+	return checkStatus(m)
+}
+
+func checkStatus(m journal.Mutation) error {
+	if m.Status == nil {
+		return nil
+	}
+	switch st := m.Status; st.Status {
+	case decouple.RunReady, decouple.RunRunning:
+	case decouple.RunParked:
+		if st.Wait.Kind == decouple.WaitNone {
+			return decouple.Errorf(decouple.Invalid, "commit %s: a run that parks must say what it waits for", m.ID)
+		}
+	case decouple.RunEnded:
+		if st.Cause.Kind == "" {
+			return decouple.Errorf(decouple.Invalid, "commit %s: a run that ends must say why", m.ID)
+		}
+	default:
+		return decouple.Errorf(decouple.Invalid, "commit %s: %q is not a status", m.ID, st.Status)
+	}
+	return nil
+}
+
+func checkEvents(id decouple.CommitID, events []journal.NewEvent) error {
+	for _, e := range events {
+		if e.Kind == "" || e.KindVersion < 1 {
+			return decouple.Errorf(decouple.Invalid, "commit %s: an event needs a kind and a kind version from 1", id)
+		}
+		if len(e.Payload) > journal.MaxPayload {
+			return decouple.Errorf(decouple.TooLarge, "commit %s: the payload of %s has %d bytes, over %d: put it as a blob first", id, e.Kind, len(e.Payload), journal.MaxPayload)
+		}
+		if !jsonOrEmpty(e.Payload) {
+			return decouple.Errorf(decouple.Invalid, "commit %s: the payload of %s is not JSON", id, e.Kind)
+		}
+	}
+	return nil
+}
+
+func jsonOrEmpty(b []byte) bool { return len(b) == 0 || json.Valid(b) }
+
+// mutate checks everything first, so that a mutation that fails has done nothing, and then writes.
+func (b *batch) mutate(m journal.Mutation) (journal.Receipt, error) {
+	if r, ok, err := b.repeated(m.ID); ok || err != nil {
+		return r, err
+	}
+	own, err := b.checkStream(m)
+	if err != nil {
+		return journal.Receipt{}, err
+	}
+	targets, err := b.checkPuts(m)
+	if err != nil {
+		return journal.Receipt{}, err
+	}
+	if err := b.checkCreates(m); err != nil {
+		return journal.Receipt{}, err
+	}
+	if err := b.checkPins(m); err != nil {
+		return journal.Receipt{}, err
+	}
+	return b.write(m, own, targets)
+}
+
+// repeated finds the receipt of a commit that was made before.
+func (b *batch) repeated(id decouple.CommitID) (journal.Receipt, bool, error) {
+	v, err := b.c.one("select * from done where id = ?", string(id))
+	if err != nil || v == nil {
+		return journal.Receipt{}, false, err
+	}
+	if v, err = checkRow("done", v); err != nil {
+		return journal.Receipt{}, false, err
+	}
+	return journal.Receipt{
+		Seq: decouple.Seq(num(v[1])), Position: decouple.Position(num(v[2])), Event: decouple.EventID(str(v[3])),
+		Time: time.UnixMicro(num(v[4])).UTC(), Repeated: true,
+	}, true, nil
+}
+
+// checkStream checks expectation, lease and inbox of the mutation's own stream; the work is nil unless it is a run's.
+func (b *batch) checkStream(m journal.Mutation) (*work, error) {
+	if m.Epoch != 0 && m.Epoch != b.epoch {
+		return nil, decouple.Errorf(decouple.Conflict, "commit %s: lease %d is over; this node holds lease %d", m.ID, m.Epoch, b.epoch)
+	}
+	if m.Stream.Kind == "" {
+		return nil, nil
+	}
+	head, err := b.stream(m.Stream)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Events) > 0 || m.Status != nil || m.Consume > 0 || m.Expect > 0 {
+		if head.seq != m.Expect {
+			return nil, decouple.Errorf(decouple.Conflict, "commit %s: %s is at %d, not at %d as expected: read it again", m.ID, m.Stream, head.seq, m.Expect)
+		}
+	}
+	if m.Stream.Kind != decouple.StreamRun || len(m.Events) == 0 && m.Status == nil && m.Consume == 0 {
+		return nil, nil
+	}
+	w, err := b.work(runKey{m.Stream.Tenant, decouple.RunID(m.Stream.ID)})
+	switch {
+	case err != nil:
+		return nil, err
+	case w == nil:
+		return nil, decouple.Errorf(decouple.NotFound, "commit %s: there is no run %s", m.ID, m.Stream.ID)
+	case w.body.Status == decouple.RunRunning && m.Epoch != w.body.Epoch:
+		return nil, decouple.Errorf(decouple.Conflict, "commit %s: run %s belongs to lease %d of node %s, not to lease %d", m.ID, w.run.ID, w.body.Epoch, w.body.Node, m.Epoch)
+	case m.Consume > w.body.Inbox:
+		return nil, decouple.Errorf(decouple.Invalid, "commit %s: the inbox of run %s ends at %d, before %d", m.ID, w.run.ID, w.body.Inbox, m.Consume)
+	case m.Status != nil && m.Status.Status == decouple.RunParked && w.body.Inbox > m.Status.Seen:
+		return nil, decouple.Errorf(decouple.Conflict, "commit %s: run %s cannot park: its inbox has moved to %d, past %d", m.ID, w.run.ID, w.body.Inbox, m.Status.Seen)
+	}
+	return w, nil
+}
+
+// checkPuts finds the runs that messages are for. A run that this mutation creates is not among them: nothing has to be said to it yet.
+func (b *batch) checkPuts(m journal.Mutation) ([]*work, error) {
+	var targets []*work
+	for _, p := range m.Put {
+		w, err := b.work(runKey{m.Stream.Tenant, p.To})
+		if err != nil {
+			return nil, err
+		}
+		if w == nil {
+			return nil, decouple.Errorf(decouple.NotFound, "commit %s: there is no run %s to put a message for", m.ID, p.To)
+		}
+		targets = append(targets, w)
+	}
+	return targets, nil
+}
+
+func (b *batch) checkCreates(m journal.Mutation) error {
+	seen := map[string]bool{}
+	for _, n := range m.Create {
+		w, err := b.work(runKey{n.Run.Tenant, n.Run.ID})
+		if err != nil {
+			return err
+		}
+		name := string(n.Run.Tenant) + "/" + string(n.Run.ID)
+		if w != nil || seen[name] {
+			return decouple.Errorf(decouple.Conflict, "commit %s: there is a run %s already", m.ID, n.Run.ID)
+		}
+		seen[name] = true
+		if n.Run.IdempotencyKey == "" {
+			continue
+		}
+		v, err := b.c.one("select name from run join stream using (id) where run.tenant = ? and run.idem = ?", string(n.Run.Tenant), n.Run.IdempotencyKey)
+		if err != nil {
+			return err
+		}
+		key := string(n.Run.Tenant) + "#" + n.Run.IdempotencyKey
+		if v != nil || seen[key] {
+			other := "another run of this commit"
+			if v != nil {
+				other = "run " + str(v[0])
+			}
+			return decouple.Errorf(decouple.Conflict, "commit %s: the idempotency key %q belongs to %s", m.ID, n.Run.IdempotencyKey, other)
+		}
+		seen[key] = true
+	}
+	return nil
+}
+
+func (b *batch) checkPins(m journal.Mutation) error {
+	for _, id := range m.Pin {
+		v, err := b.c.one("select 1 from blob where tenant = ? and id = ?", string(m.Stream.Tenant), string(id))
+		if err != nil {
+			return err
+		}
+		if v == nil {
+			return decouple.Errorf(decouple.NotFound, "commit %s: there is no complete blob %s", m.ID, id)
+		}
+	}
+	return nil
+}
+
+// write performs a mutation that was checked; an error is fatal.
+func (b *batch) write(m journal.Mutation, own *work, targets []*work) (journal.Receipt, error) {
+	r := journal.Receipt{Seq: m.Expect, Position: b.head, Time: b.now}
+	if len(m.Events) > 0 {
+		head, err := b.stream(m.Stream)
+		if err != nil {
+			return r, err
+		}
+		if err := b.appendEvents(m.ID, m.Stream, head, m.Events); err != nil {
+			return r, err
+		}
+		r.Seq, r.Event = head.seq, journal.EventIDOf(head.sum)
+		if own != nil {
+			own.body.Seq = head.seq
+		}
+	}
+	for _, n := range m.Create {
+		if err := b.create(m.ID, n); err != nil {
+			return r, err
+		}
+	}
+	for i, p := range m.Put {
+		if err := b.put(targets[i], p); err != nil {
+			return r, err
+		}
+	}
+	if own != nil {
+		if err := b.consume(own, m.Consume); err != nil {
+			return r, err
+		}
+		b.setStatus(own, m.Status)
+	}
+	for _, id := range m.Pin {
+		if err := b.pin(m.Stream.Tenant, id); err != nil {
+			return r, err
+		}
+	}
+	r.Position = b.head
+	_, err := b.c.exec("insert into done values (?,?,?,?,?,?)", withSum("done", string(m.ID), int64(r.Seq), int64(r.Position), string(r.Event), b.now.UnixMicro())...)
+	b.pages++
+	return r, err
+}
+
+// stream finds the head of a stream, which may not exist yet (id 0).
+func (b *batch) stream(name decouple.Stream) (*stream, error) {
+	if h, ok := b.streams.get(name); ok {
+		return h, nil
+	}
+	v, err := b.c.one("select * from stream where tenant = ? and kind = ? and name = ?", string(name.Tenant), string(name.Kind), name.ID)
+	if err != nil {
+		return nil, err
+	}
+	h := &stream{}
+	if v != nil {
+		if v, err = checkRow("stream", v); err != nil {
+			return nil, err
+		}
+		h.id = num(v[0])
+		last, err := b.c.one("select seq, checksum from event where stream = ? order by seq desc limit 1", h.id)
+		if err != nil {
+			return nil, err
+		}
+		if last != nil {
+			h.seq = decouple.Seq(num(last[0]))
+			copy(h.sum[:], raw(last[1]))
+		}
+	}
+	b.streams.put(name, h)
+	return h, nil
+}
+
+// begin gives a stream its row.
+func (b *batch) begin(name decouple.Stream, h *stream) error {
+	if h.id != 0 {
+		return nil
+	}
+	if b.newest == 0 {
+		v, err := b.c.one("select coalesce(max(id), 0) from stream")
+		if err != nil {
+			return err
+		}
+		b.newest = num(v[0])
+	}
+	b.newest++
+	h.id = b.newest
+	_, err := b.c.exec("insert into stream values (?,?,?,?,?)", withSum("stream", h.id, string(name.Tenant), string(name.Kind), name.ID)...)
+	return err
+}
+
+func (b *batch) appendEvents(id decouple.CommitID, name decouple.Stream, h *stream, events []journal.NewEvent) error {
+	if err := b.begin(name, h); err != nil {
+		return err
+	}
+	for _, n := range events {
+		h.seq++
+		b.head++
+		record := journal.Encode(decouple.Event{
+			Stream: name, Seq: h.seq, Kind: n.Kind, KindVersion: n.KindVersion, Time: b.now, Actor: n.Actor, Causation: n.Causation,
+			RootRun: n.RootRun, Trace: n.Trace, Subject: n.Subject, Commit: id, Payload: n.Payload,
+		})
+		h.sum = journal.Chain(h.sum, record)
+		if _, err := b.c.exec("insert into event values (?,?,?,?,?)", int64(b.head), h.id, int64(h.seq), record, h.sum[:]); err != nil {
+			return fmt.Errorf("appending to %s: %w", name, err)
+		}
+		b.lastSum = h.sum
+		b.pages += 1 + len(record)/4096
+	}
+	return nil
+}
+
+// create makes a run with its first events.
+func (b *batch) create(id decouple.CommitID, n journal.NewRun) error {
+	name := decouple.RunStream(n.Run.Tenant, n.Run.ID)
+	h, err := b.stream(name)
+	if err != nil {
+		return err
+	}
+	if err := b.begin(name, h); err != nil {
+		return err
+	}
+	if err := b.appendEvents(id, name, h, n.Events); err != nil {
+		return err
+	}
+	w := &work{id: h.id, run: n.Run, body: workBody{Status: decouple.RunReady, Seq: h.seq, Updated: b.now.UnixMicro()}}
+	if n.Wake.After(b.now) {
+		w.body.Status, w.body.Wait, w.body.Wake = decouple.RunParked, decouple.Wait{Kind: decouple.WaitTimer}, n.Wake.UnixMicro()
+		b.times = append(b.times, timer{n.Wake, w.key()})
+	} else {
+		b.wakes = append(b.wakes, w.ready())
+	}
+	b.works.put(w.key(), w)
+	b.dirty[w.key()] = w
+	b.pages++
+	return w.create(b.c, n.Label, b.now)
+}
+
+// put adds a message to an inbox, once for each kind and sender, and wakes the run if it waits for it.
+func (b *batch) put(w *work, p journal.Put) error {
+	body := p.Body
+	if body == nil {
+		body = []byte{}
+	}
+	n, err := b.c.exec("insert into inbox values (?,?,?,?,?,?) on conflict (run, kind, sender) do nothing",
+		withSum("inbox", w.id, int64(w.body.Inbox)+1, p.Kind, p.From, body)...)
+	if err != nil || n == 0 {
+		return err
+	}
+	w.body.Inbox++
+	b.dirty[w.key()] = w
+	b.pages++
+	if w.body.Status == decouple.RunParked && (p.Urgent || w.body.Inbox >= w.body.Until) {
+		b.wake(w)
+	}
+	return nil
+}
+
+// wake makes a parked run ready.
+func (b *batch) wake(w *work) {
+	w.body.Status, w.body.Wait, w.body.Until, w.body.Wake = decouple.RunReady, decouple.Wait{}, 0, 0
+	w.body.Updated = b.now.UnixMicro()
+	b.dirty[w.key()] = w
+	b.wakes = append(b.wakes, w.ready())
+}
+
+func (b *batch) consume(w *work, upTo journal.InboxSeq) error {
+	if upTo <= w.body.Consumed {
+		return nil
+	}
+	_, err := b.c.exec("delete from inbox where run = ? and seq <= ?", w.id, int64(upTo))
+	w.body.Consumed = upTo
+	b.dirty[w.key()] = w
+	return err
+}
+
+// setStatus changes the row of the mutation's own run.
+func (b *batch) setStatus(w *work, c *journal.StatusChange) {
+	b.dirty[w.key()] = w
+	w.body.Updated = b.now.UnixMicro()
+	if c == nil {
+		return
+	}
+	w.body.Status, w.body.Wait, w.body.Cause, w.body.Until, w.body.Wake = c.Status, c.Wait, c.Cause, c.Until, 0
+	w.body.Steps, w.body.Usage = c.Steps, c.Usage
+	if c.Status != decouple.RunRunning {
+		w.body.Node, w.body.Epoch = "", 0
+		delete(b.claimed, w.key())
+		b.works.put(w.key(), w)
+	}
+	switch {
+	case c.Status == decouple.RunRunning:
+		w.body.Node, w.body.Epoch = b.node, b.epoch
+		b.claimed[w.key()] = w
+	case c.Status == decouple.RunReady:
+		b.wakes = append(b.wakes, w.ready())
+	case c.Status == decouple.RunParked && !c.Wake.IsZero():
+		w.body.Wake = c.Wake.UnixMicro()
+		b.times = append(b.times, timer{c.Wake, w.key()})
+	}
+}

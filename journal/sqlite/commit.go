@@ -1,0 +1,288 @@
+package sqlite
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
+)
+
+const (
+	maxBatch = 1024
+	walGrown = 2_000  // pages written, roughly, after which a checkpoint is asked for
+	walLimit = 16_000 // frames left in the log by a checkpoint after which commits wait for the next
+)
+
+// request is one caller's change, waiting to be applied.
+type request struct {
+	apply func(*batch) error // an error of its own leaves nothing behind; it must check before it writes
+	err   error
+	turn  chan bool // true: lead the next batch; false: done
+}
+
+// batch is one transaction on its way.
+type batch struct {
+	*Store
+	now   time.Time
+	dirty map[runKey]*work
+	pages int        // written, roughly
+	wakes []readyRun // pushed when the batch is durable
+	times []timer
+}
+
+// group joins callers. Its mutex guards queue, leading and failed.
+type group struct {
+	mu      sync.Mutex
+	queue   []*request
+	leading bool
+	failed  error
+
+	syncing   sync.Mutex
+	committed atomic.Int64 // number of the newest batch in the log
+	synced    int64        // number of the newest batch on disk; guarded by syncing
+	durable   atomic.Int64 // position of the newest event on disk
+	grown     chan struct{}
+	frames    atomic.Int64 // in the log after the last checkpoint
+
+	bell     sync.Mutex
+	followed chan struct{} // closed and renewed when durable grows
+}
+
+// stats counts for benchmarks.
+type stats struct {
+	commits, transactions, syncs atomic.Int64
+}
+
+// Stats says how many commits, transactions and syncs of the log there were since Open.
+func (s *Store) Stats() (commits, transactions, syncs int64) {
+	return s.stats.commits.Load(), s.stats.transactions.Load(), s.stats.syncs.Load()
+}
+
+func (g *group) init() {
+	g.grown = make(chan struct{}, 1)
+	g.followed = make(chan struct{})
+}
+
+// fail makes every later call answer err, and says whether it was the first to do so.
+func (g *group) fail(err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed != nil {
+		return false
+	}
+	g.failed = err
+	return true
+}
+
+func (g *group) err() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failed
+}
+
+// tail waits until there is a durable event after pos.
+func (g *group) tail(ctx context.Context, pos decouple.Position) error {
+	for {
+		g.bell.Lock()
+		ring := g.followed
+		g.bell.Unlock()
+		if decouple.Position(g.durable.Load()) > pos {
+			return nil
+		}
+		if err := g.err(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ring:
+		}
+	}
+}
+
+func (g *group) ring() {
+	g.bell.Lock()
+	close(g.followed)
+	g.followed = make(chan struct{})
+	g.bell.Unlock()
+}
+
+// Commit makes all of m happen, or nothing.
+func (s *Store) Commit(ctx context.Context, m journal.Mutation) (journal.Receipt, error) {
+	if err := check(m); err != nil {
+		return journal.Receipt{}, err
+	}
+	var receipt journal.Receipt
+	err := s.submit(ctx, &request{apply: func(b *batch) (err error) {
+		receipt, err = b.mutate(m)
+		return err
+	}})
+	if err != nil {
+		return journal.Receipt{}, err
+	}
+	s.stats.commits.Add(1)
+	return receipt, nil
+}
+
+// submit queues a request and returns when it is durable or has failed. A caller whose ctx ends before its request is taken up gets the
+// error of ctx; one whose request is under way waits for the outcome.
+func (s *Store) submit(ctx context.Context, r *request) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	g := &s.group
+	g.mu.Lock()
+	if g.failed != nil {
+		defer g.mu.Unlock()
+		return g.failed
+	}
+	g.queue = append(g.queue, r)
+	if g.leading {
+		turn := make(chan bool, 1)
+		r.turn = turn
+		g.mu.Unlock()
+		if lead := <-turn; !lead {
+			return r.err
+		}
+	} else {
+		g.leading = true
+		g.mu.Unlock()
+	}
+	s.lead()
+	return r.err
+}
+
+// lead applies the queue as one transaction, passes the lead on, syncs, and tells everyone in the batch.
+func (s *Store) lead() {
+	g := &s.group
+	s.db.Lock()
+	g.mu.Lock()
+	batchOf := g.queue[:min(len(g.queue), maxBatch)]
+	g.queue = append([]*request(nil), g.queue[len(batchOf):]...)
+	failed := g.failed
+	g.mu.Unlock()
+	b := &batch{Store: s, now: time.Now().UTC().Truncate(time.Microsecond), dirty: map[runKey]*work{}}
+	err := failed
+	if err == nil {
+		err = s.transact(b, batchOf)
+	}
+	number, head := int64(0), markValue{s.head, s.lastSum}
+	if err == nil {
+		number = g.committed.Add(1)
+	}
+	s.db.Unlock()
+	if err != nil {
+		g.fail(err)
+	}
+	s.passLead()
+	if err == nil {
+		err = s.sync(number, head)
+	}
+	if err == nil {
+		for _, w := range b.wakes {
+			s.queue.push(w)
+		}
+		for _, t := range b.times {
+			s.queue.setTimer(t)
+		}
+	}
+	for _, r := range batchOf {
+		if err != nil {
+			r.err = err
+		}
+		if r.turn != nil {
+			r.turn <- false
+		}
+	}
+}
+
+// passLead wakes the next leader, if anybody waits.
+func (s *Store) passLead() {
+	g := &s.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) == 0 {
+		g.leading = false
+		return
+	}
+	next := g.queue[0]
+	turn := next.turn
+	next.turn = nil // a leader needs no telling
+	turn <- true
+}
+
+// transact applies requests in one transaction. Its error is fatal for the store.
+func (s *Store) transact(b *batch, requests []*request) error {
+	fatal := func(err error) error { return asError(err, s.dir) }
+	if _, err := s.c.exec("begin immediate"); err != nil {
+		return fatal(err)
+	}
+	for _, r := range requests {
+		r.err = r.apply(b)
+		if r.err != nil && decouple.KindOf(r.err) == decouple.Internal {
+			s.c.exec("rollback")
+			return fatal(r.err)
+		}
+	}
+	for _, w := range b.dirty {
+		if err := w.store(s.c); err != nil {
+			s.c.exec("rollback")
+			return fatal(err)
+		}
+	}
+	if _, err := s.c.exec("commit"); err != nil {
+		return fatal(err)
+	}
+	s.stats.transactions.Add(1)
+	return s.bound(b.pages)
+}
+
+// bound keeps the write-ahead log from growing without end: it asks for a checkpoint, and when those cannot keep up does one itself.
+func (s *Store) bound(pages int) error {
+	s.pages += pages
+	if s.pages < walGrown {
+		return nil
+	}
+	s.pages = 0
+	if s.group.frames.Load() > walLimit {
+		_, err := s.c.one("pragma wal_checkpoint(restart)")
+		s.group.frames.Store(0)
+		return err
+	}
+	select {
+	case s.group.grown <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// sync returns when batch number n is on disk; whoever comes while another syncs is served by the next sync together with all others.
+func (s *Store) sync(n int64, head markValue) error {
+	g := &s.group
+	g.syncing.Lock()
+	defer g.syncing.Unlock()
+	if g.synced < n {
+		upTo := g.committed.Load()
+		if err := fdatasync(s.wal); err != nil {
+			err = asError(err, s.dir)
+			g.fail(err)
+			return err
+		}
+		s.stats.syncs.Add(1)
+		g.synced = upTo
+	}
+	if int64(head.pos) <= g.durable.Load() {
+		return nil
+	}
+	if err := s.mark.set(head); err != nil {
+		err = asError(err, s.dir)
+		g.fail(err)
+		return err
+	}
+	g.durable.Store(int64(head.pos))
+	g.ring()
+	return nil
+}

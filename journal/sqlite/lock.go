@@ -1,0 +1,59 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"decouple.dev/decouple"
+	"golang.org/x/sys/unix"
+)
+
+// takeLock makes this process the one that writes in dir, or says who is.
+func takeLock(dir, owner string) (*os.File, error) {
+	name := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		defer f.Close()
+		b, _ := os.ReadFile(name)
+		return nil, decouple.Errorf(decouple.Conflict, "the data folder %s is in use by %s: wait until it ends, or use another folder with --data", dir, holder(b))
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", name, err)
+	}
+	text := fmt.Sprintf("process %d (%s) since %s\n", os.Getpid(), owner, time.Now().Format(time.DateTime))
+	if err := errors.Join(f.Truncate(0), writeAll(f, text)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("writing %s: %w", name, err)
+	}
+	return f, nil
+}
+
+func writeAll(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+func holder(b []byte) string {
+	if s := strings.TrimSpace(string(b)); s != "" {
+		return s
+	}
+	return "another process"
+}
+
+// fdatasync brings a file's data, and what is needed to read it again, to the disk.
+func fdatasync(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"decouple.dev/decouple"
+)
+
+// mark is the newest acknowledged position and its event's checksum, in a small file beside the database. It is written after every sync of the log
+// and itself synced at most every markSync, so a killed process leaves it exact, and a power cut leaves it that much behind.
+type mark struct {
+	f     *os.File
+	mu    sync.Mutex
+	slot  int64
+	dirty bool
+	timer *time.Timer
+	done  bool
+}
+
+const (
+	markFile = "journal.mark"
+	markSlot = 64 // bytes; two slots are written in turn, so that a torn write leaves the other
+	markSync = 50 * time.Millisecond
+)
+
+type markValue struct {
+	pos decouple.Position
+	sum [32]byte
+}
+
+// readMark gives the newest valid slot; ok is false if there is no file.
+func readMark(dir string) (v markValue, ok bool, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, markFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return v, false, nil
+	}
+	if err != nil {
+		return v, false, err
+	}
+	valid := false
+	for off := 0; off+markSlot <= len(b); off += markSlot {
+		s := b[off : off+markSlot]
+		if crc32.ChecksumIEEE(s[:40]) != binary.BigEndian.Uint32(s[40:]) {
+			continue
+		}
+		if p := decouple.Position(binary.BigEndian.Uint64(s)); !valid || p > v.pos {
+			v.pos, valid = p, true
+			copy(v.sum[:], s[8:40])
+		}
+	}
+	if !valid {
+		return v, false, decouple.Errorf(decouple.Internal, "the journal's mark %s is damaged: run `decouple verify --accept` after looking at what it reports", filepath.Join(dir, markFile))
+	}
+	return v, true, nil
+}
+
+// openMark opens the mark and sets it to what the journal holds; forget drops what it said before.
+func openMark(dir string, now markValue, forget bool) (*mark, error) {
+	f, err := os.OpenFile(filepath.Join(dir, markFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	m := &mark{f: f}
+	if forget {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		err = m.set(now)
+	}
+	if err == nil {
+		err = errors.Join(f.Sync(), syncDir(dir))
+	}
+	if err != nil {
+		m.close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// set writes v; it is on disk within markSync, or at close.
+func (m *mark) set(v markValue) error {
+	var s [markSlot]byte
+	binary.BigEndian.PutUint64(s[:], uint64(v.pos))
+	copy(s[8:], v.sum[:])
+	binary.BigEndian.PutUint32(s[40:], crc32.ChecksumIEEE(s[:40]))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := m.f.WriteAt(s[:], m.slot*markSlot); err != nil {
+		return err
+	}
+	m.slot = 1 - m.slot
+	if !m.dirty && !m.done {
+		m.dirty = true
+		m.timer = time.AfterFunc(markSync, m.sync)
+	}
+	return nil
+}
+
+func (m *mark) sync() {
+	m.mu.Lock()
+	m.dirty = false
+	done := m.done
+	m.mu.Unlock()
+	if !done {
+		// A failure leaves the mark behind by what the next sync brings; it never lets something be taken for durable.
+		_ = fdatasync(m.f)
+	}
+}
+
+func (m *mark) close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done = true
+	if m.timer != nil {
+		m.timer.Stop()
+	}
+	return errors.Join(fdatasync(m.f), m.f.Close())
+}

@@ -1,0 +1,265 @@
+package sqlite
+
+import (
+	"container/heap"
+	"context"
+	"database/sql/driver"
+	"sync"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
+)
+
+// readyRun is a run that waits for a worker.
+type readyRun struct {
+	key      runKey
+	root     decouple.RunID
+	priority int
+	age      int64
+}
+
+// timer makes a parked run ready at a time.
+type timer struct {
+	at  time.Time
+	key runKey
+}
+
+// queue holds the ready runs, by tree, and the timers. It is filled from the view at start and after every batch that is durable: the view is
+// what counts, the queue only saves looking for it.
+type queue struct {
+	mu       sync.Mutex
+	trees    map[decouple.RunID]*readyHeap
+	waiting  map[chan readyRun]decouple.RunID
+	closed   chan struct{}
+	timers   timerHeap
+	timerSet chan struct{}
+}
+
+func (q *queue) init() {
+	q.trees = map[decouple.RunID]*readyHeap{}
+	q.waiting = map[chan readyRun]decouple.RunID{}
+	q.closed = make(chan struct{})
+	q.timerSet = make(chan struct{}, 1)
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	select {
+	case <-q.closed:
+	default:
+		close(q.closed)
+	}
+}
+
+// push hands a ready run to a worker that waits, or keeps it.
+func (q *queue) push(r readyRun) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for ch, root := range q.waiting {
+		if root == "" || root == r.root {
+			delete(q.waiting, ch)
+			ch <- r
+			return
+		}
+	}
+	h := q.trees[r.root]
+	if h == nil {
+		h = &readyHeap{}
+		q.trees[r.root] = h
+	}
+	heap.Push(h, r)
+}
+
+// pop takes the run that goes first, or registers ch to be handed one.
+func (q *queue) pop(root decouple.RunID, ch chan readyRun) (readyRun, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h, from := q.trees[root], root
+	if root == "" {
+		for r, other := range q.trees {
+			if h == nil || (*other)[0].before((*h)[0]) {
+				h, from = other, r
+			}
+		}
+	}
+	if h == nil {
+		q.waiting[ch] = root
+		return readyRun{}, false
+	}
+	r := heap.Pop(h).(readyRun)
+	if h.Len() == 0 {
+		delete(q.trees, from)
+	}
+	return r, true
+}
+
+// leave takes ch off the waiting list and gives back what was handed to it meanwhile.
+func (q *queue) leave(ch chan readyRun) {
+	q.mu.Lock()
+	delete(q.waiting, ch)
+	q.mu.Unlock()
+	select {
+	case r := <-ch:
+		q.push(r)
+	default:
+	}
+}
+
+// Claim gives the ready run that goes first, or waits for one. The claim is in this process's memory until the run's first commit: the lock on the
+// folder keeps others away, and a run that was claimed and never written is ready again at the next start.
+func (s *Store) Claim(ctx context.Context, root decouple.RunID) (journal.Claim, error) {
+	for {
+		ch := make(chan readyRun, 1)
+		r, ok := s.queue.pop(root, ch)
+		if !ok {
+			select {
+			case r = <-ch:
+			case <-ctx.Done():
+				s.queue.leave(ch)
+				return journal.Claim{}, ctx.Err()
+			case <-s.queue.closed:
+				return journal.Claim{}, decouple.Errorf(decouple.Unavailable, "the journal is closed")
+			}
+		}
+		if c, ok, err := s.claim(r); ok || err != nil {
+			return c, err
+		}
+	}
+}
+
+// claim marks a run as running here, unless it is no longer ready.
+func (s *Store) claim(r readyRun) (journal.Claim, bool, error) {
+	s.db.Lock()
+	defer s.db.Unlock()
+	if err := s.group.err(); err != nil {
+		return journal.Claim{}, false, err
+	}
+	w, err := s.work(r.key)
+	if err != nil || w == nil || w.body.Status != decouple.RunReady {
+		return journal.Claim{}, false, err
+	}
+	w.body.Status, w.body.Node, w.body.Epoch = decouple.RunRunning, s.node, s.epoch
+	s.claimed[r.key] = w
+	return journal.Claim{Run: w.run, Epoch: s.epoch}, true, nil
+}
+
+// Reclaim makes the runs of a tree that an earlier process left running, or that were interrupted, ready.
+func (s *Store) Reclaim(ctx context.Context, t decouple.TenantID, root decouple.RunID) (int, error) {
+	rows, err := s.Runs(ctx, journal.RunFilter{Tenant: t, Root: root, Status: []decouple.RunStatus{decouple.RunRunning, decouple.RunParked}})
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	err = s.submit(ctx, &request{apply: func(b *batch) error {
+		n = 0
+		for _, row := range rows {
+			w, err := b.work(runKey{row.Tenant, row.ID})
+			if err != nil {
+				return err
+			}
+			left := w.body.Status == decouple.RunRunning && w.body.Epoch < b.epoch
+			if left || w.body.Status == decouple.RunParked && w.body.Wait.Kind == decouple.WaitInterrupted {
+				w.body.Node, w.body.Epoch = "", 0
+				b.wake(w)
+				n++
+			}
+		}
+		return nil
+	}})
+	return n, err
+}
+
+// loadTimers reads the timers of parked runs.
+func (s *Store) loadTimers() error {
+	return s.c.each("select run.tenant, stream.name, work.wake from work join run using (id) join stream using (id) where work.wake > 0", func(v []driver.Value) error {
+		s.queue.setTimer(timer{time.UnixMicro(num(v[2])), runKey{decouple.TenantID(str(v[0])), decouple.RunID(str(v[1]))}})
+		return nil
+	})
+}
+
+func (q *queue) setTimer(t timer) {
+	q.mu.Lock()
+	heap.Push(&q.timers, t)
+	q.mu.Unlock()
+	select {
+	case q.timerSet <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) nextTimer() (time.Time, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.timers) == 0 {
+		return time.Time{}, false
+	}
+	return q.timers[0].at, true
+}
+
+// fireTimers makes the runs ready whose time has come; a timer that its run no longer has is dropped.
+func (s *Store) fireTimers(ctx context.Context) {
+	now := time.Now()
+	var due []timer
+	s.queue.mu.Lock()
+	for len(s.queue.timers) > 0 && !s.queue.timers[0].at.After(now) {
+		due = append(due, heap.Pop(&s.queue.timers).(timer))
+	}
+	s.queue.mu.Unlock()
+	// An error is of the store as a whole and reaches every other caller too.
+	_ = s.submit(ctx, &request{apply: func(b *batch) error {
+		for _, t := range due {
+			w, err := b.work(t.key)
+			if err != nil {
+				return err
+			}
+			if w != nil && w.body.Status == decouple.RunParked && w.body.Wake == t.at.UnixMicro() {
+				b.wake(w)
+			}
+		}
+		return nil
+	}})
+}
+
+// before says whether r goes before o: by priority, then by age.
+func (r readyRun) before(o readyRun) bool {
+	if r.priority != o.priority {
+		return r.priority > o.priority
+	}
+	return r.age < o.age
+}
+
+type readyHeap []readyRun
+
+func (h readyHeap) Len() int           { return len(h) }
+func (h readyHeap) Less(i, j int) bool { return h[i].before(h[j]) }
+func (h readyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push adds an element; it is for package heap.
+func (h *readyHeap) Push(x any) { *h = append(*h, x.(readyRun)) }
+
+// Pop removes the last element; it is for package heap.
+func (h *readyHeap) Pop() any {
+	old := *h
+	r := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return r
+}
+
+type timerHeap []timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push adds an element; it is for package heap.
+func (h *timerHeap) Push(x any) { *h = append(*h, x.(timer)) }
+
+// Pop removes the last element; it is for package heap.
+func (h *timerHeap) Pop() any {
+	old := *h
+	t := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return t
+}
