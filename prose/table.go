@@ -35,7 +35,7 @@ var stop = set(`a about above after again against ain all already also although 
 
 // weak are the terms of words that questions are put with and that seldom say what they are about.
 var weak = Set(`use make mean happen work way thing want need get give take tell explain describe differ difference different purpose example kind
-	sort possible possibly cause reason effect best good right correct properly ask know find look show let come one new first exact actually choose much
+	sort possible possibly cause reason effect best good right correct properly ask know find look show let come one new first exact actually choose much soon
 	relate matter affect involve detail fact question answer understand say go`)
 
 // Weak says that a folded term is one that questions are put with, such as "mean" or "work", and seldom what they are about.
@@ -57,7 +57,7 @@ var irregular = table(`written=write wrote=write ran=run built=build sent=send h
 	halves=half leaves=leave slept=sleep sold=sell paid=pay aliases=alias aliased=alias biases=bias buses=bus gases=gas canvases=canvas lenses=lens
 	threads=thread threading=thread threaded=thread instances=instance sequences=sequence sequencing=sequence sequenced=sequence sentences=sentence statements=statement elements=element
 	segments=segment comments=comment strings=string siblings=sibling constants=constant variants=variant families=family replies=reply replied=reply applies=apply applied=apply
-	formats=format floats=float repeats=repeat treats=treat threats=threat distances=distance identities=identity entities=entity`)
+	panicked=panic panicking=panic mimicking=mimic trafficking=traffic formats=format floats=float repeats=repeat treats=treat threats=threat distances=distance identities=identity entities=entity`)
 
 // spelling holds what no ending tells.
 var spelling = table(`centre=center centres=centers centred=centered centring=centering fibre=fiber fibres=fibers theatre=theater theatres=theaters
@@ -73,7 +73,122 @@ var spelling = table(`centre=center centres=centers centred=centered centring=ce
 var our = set(`behavi col fav flav harb hon hum lab neighb rum vap arm endeav savi glam od tum val vig rig ard cand clam ferv parl
 	splend demean`)
 
-// synonym maps folded terms of general English to one that stands for them.
-var synonym = table(`delet=remov eras=remov begin=start commenc=start permit=allow prohibit=forbid disallow=forbid folder=directory select=choos pick=choos
-	modify=change alter=change chang=change rapid=fast quick=fast large=big larg=big display=show halt=stop repair=fix incorrect=wrong purchas=buy
-	retriev=fetch locat=find`)
+// synonym maps folded terms to the one that stands for them all. Each line is a group, the first word standing for it: words of general English
+// that mean nearly the same in technical prose, nouns with their verbs, and everyday abbreviations.
+var synonym = groups(`
+	remove delete erase eliminate removal
+	start begin commence
+	end finish terminate conclude
+	stop halt cease
+	allow permit permission
+	forbid prohibit disallow ban
+	directory folder dir
+	choose select pick choice selection
+	change modify alter modification alteration
+	fast quick rapid
+	big large huge
+	small little tiny
+	show display
+	fix repair
+	wrong incorrect
+	fetch retrieve obtain retrieval
+	find locate discover
+	run execute
+	call invoke invocation
+	order sequence
+	convert conversion transform
+	keep retain preserve
+	check verify validate examine inspect
+	ensure guarantee
+	error mistake
+	add append insert
+	stage phase
+	several multiple
+	whole entire
+	maximum max
+	minimum min
+	parameter param
+	argument arg
+	configure config
+	environment env
+	repository repo
+	document doc
+	variable var
+	specify spec
+	develop dev
+	function func
+	integer int
+	message msg
+	library lib
+	application app
+	administer administrator admin
+	synchronise sync synchronous
+	loop iterate
+	behave behaviour
+	health healthy
+	associate tie
+	cost overhead
+	prevent avoid
+	contain include inclusion
+	increase grow growth expand expansion
+	decrease shrink reduce reduction
+	pause suspend
+	reply respond response
+	exit quit
+	refuse reject deny rejection denial
+	duplicate clone
+	replace substitute
+	update upgrade
+	exact precise
+	certain sure
+	enough sufficient
+	hard difficult
+	easy simple
+	previous prior earlier former
+	latest recent
+	separate distinct
+	main primary principal
+	usual normal typical
+	empty blank
+	compare comparison
+	fail failure
+	decide decision
+	define definition
+	describe description
+	extend extension
+	lose loss
+	prove proof
+	absent missing
+	create creation construct
+	permanent persistent
+	compile compiler
+	assemble assembler assembly
+	schedule scheduler
+	parse parser
+	link linker
+	load loader
+	debug debugger
+	profile profiler
+	format formatter
+	install installer
+	encrypt encryption
+	maintain maintenance maintainer
+	long length
+	deep depth
+	wide width
+	high height
+`)
+
+// groups reads lines of words that fold to the first of each.
+func groups(lines string) map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(lines) {
+		words := strings.Fields(line)
+		for i, w := range words {
+			if from, to := stem(spell(w)), stem(spell(words[0])); i > 0 && from != to {
+				m[from] = to
+			}
+		}
+	}
+	return m
+}
