@@ -248,10 +248,8 @@ func (b *batch) write(m journal.Mutation, own *work, targets []*work) (journal.R
 		}
 	}
 	if own != nil {
-		if err := b.consume(own, m.Consume); err != nil {
-			return r, err
-		}
-		b.setStatus(own, m.Status)
+		own.body.Consumed = max(own.body.Consumed, m.Consume)
+		b.setStatus(own, m)
 	}
 	for _, id := range m.Pin {
 		if err := b.pin(m.Stream.Tenant, id); err != nil {
@@ -385,18 +383,9 @@ func (b *batch) wake(w *work) {
 	b.wakes = append(b.wakes, w.ready())
 }
 
-func (b *batch) consume(w *work, upTo journal.InboxSeq) error {
-	if upTo <= w.body.Consumed {
-		return nil
-	}
-	_, err := b.c.exec("delete from inbox where run = ? and seq <= ?", w.id, int64(upTo))
-	w.body.Consumed = upTo
-	b.dirty[w.key()] = w
-	return err
-}
-
 // setStatus changes the row of the mutation's own run.
-func (b *batch) setStatus(w *work, c *journal.StatusChange) {
+func (b *batch) setStatus(w *work, m journal.Mutation) {
+	c := m.Status
 	b.dirty[w.key()] = w
 	w.body.Updated = b.now.UnixMicro()
 	if c == nil {
@@ -411,8 +400,11 @@ func (b *batch) setStatus(w *work, c *journal.StatusChange) {
 	}
 	switch {
 	case c.Status == decouple.RunRunning:
-		w.body.Node, w.body.Epoch = b.node, b.epoch
-		b.claimed[w.key()] = w
+		w.body.Epoch = m.Epoch
+		if m.Epoch != 0 {
+			w.body.Node = b.node
+			b.claimed[w.key()] = w
+		}
 	case c.Status == decouple.RunReady:
 		b.wakes = append(b.wakes, w.ready())
 	case c.Status == decouple.RunParked && !c.Wake.IsZero():

@@ -153,7 +153,7 @@ func (s *Store) key(ctx context.Context, k subjectKey) ([]byte, error) {
 	return key, err
 }
 
-// Sweep deletes blobs that no commit pinned and that are older than age, and chunks of uploads that were never finished before this process began.
+// Sweep deletes blobs that no commit pinned and that are older than age, and chunks of uploads that an earlier process never finished.
 func (s *Store) Sweep(ctx context.Context, age time.Duration) (int, error) {
 	n := 0
 	err := s.submit(ctx, &request{apply: func(b *batch) error {

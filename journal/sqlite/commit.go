@@ -19,6 +19,7 @@ const (
 // request is one caller's change, waiting to be applied.
 type request struct {
 	apply func(*batch) error // an error of its own leaves nothing behind; it must check before it writes
+	lazy  bool               // needs no sync
 	err   error
 	turn  chan bool // true: lead the next batch; false: done
 }
@@ -39,6 +40,7 @@ type group struct {
 	queue   []*request
 	leading bool
 	failed  error
+	active  sync.WaitGroup // callers under way
 
 	syncing   sync.Mutex
 	committed atomic.Int64 // number of the newest batch in the log
@@ -66,15 +68,13 @@ func (g *group) init() {
 	g.followed = make(chan struct{})
 }
 
-// fail makes every later call answer err, and says whether it was the first to do so.
-func (g *group) fail(err error) bool {
+// fail makes every later call answer err; the first one stays.
+func (g *group) fail(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.failed != nil {
-		return false
+	if g.failed == nil {
+		g.failed = err
 	}
-	g.failed = err
-	return true
 }
 
 func (g *group) err() error {
@@ -139,6 +139,8 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 		defer g.mu.Unlock()
 		return g.failed
 	}
+	g.active.Add(1)
+	defer g.active.Done()
 	g.queue = append(g.queue, r)
 	if g.leading {
 		turn := make(chan bool, 1)
@@ -162,10 +164,9 @@ func (s *Store) lead() {
 	g.mu.Lock()
 	batchOf := g.queue[:min(len(g.queue), maxBatch)]
 	g.queue = append([]*request(nil), g.queue[len(batchOf):]...)
-	failed := g.failed
+	err := g.failed
 	g.mu.Unlock()
 	b := &batch{Store: s, now: time.Now().UTC().Truncate(time.Microsecond), dirty: map[runKey]*work{}}
-	err := failed
 	if err == nil {
 		err = s.transact(b, batchOf)
 	}
@@ -178,7 +179,7 @@ func (s *Store) lead() {
 		g.fail(err)
 	}
 	s.passLead()
-	if err == nil {
+	if err == nil && !lazy(batchOf) {
 		err = s.sync(number, head)
 	}
 	if err == nil {
@@ -197,6 +198,15 @@ func (s *Store) lead() {
 			r.turn <- false
 		}
 	}
+}
+
+func lazy(requests []*request) bool {
+	for _, r := range requests {
+		if !r.lazy {
+			return false
+		}
+	}
+	return true
 }
 
 // passLead wakes the next leader, if anybody waits.
@@ -227,6 +237,10 @@ func (s *Store) transact(b *batch, requests []*request) error {
 			return fatal(r.err)
 		}
 	}
+	for k, w := range s.unwritten {
+		b.dirty[k] = w
+	}
+	clear(s.unwritten)
 	for _, w := range b.dirty {
 		if err := w.store(s.c); err != nil {
 			s.c.exec("rollback")

@@ -32,6 +32,7 @@ type queue struct {
 	trees    map[decouple.RunID]*readyHeap
 	waiting  map[chan readyRun]decouple.RunID
 	closed   chan struct{}
+	claimed  chan struct{}
 	timers   timerHeap
 	timerSet chan struct{}
 }
@@ -40,6 +41,7 @@ func (q *queue) init() {
 	q.trees = map[decouple.RunID]*readyHeap{}
 	q.waiting = map[chan readyRun]decouple.RunID{}
 	q.closed = make(chan struct{})
+	q.claimed = make(chan struct{}, 1)
 	q.timerSet = make(chan struct{}, 1)
 }
 
@@ -107,8 +109,8 @@ func (q *queue) leave(ch chan readyRun) {
 	}
 }
 
-// Claim gives the ready run that goes first, or waits for one. The claim is in this process's memory until the run's first commit: the lock on the
-// folder keeps others away, and a run that was claimed and never written is ready again at the next start.
+// Claim gives the ready run that goes first, or waits for one. That it runs is written with the run's next commit or a moment later, and never waited for: the
+// lock on the folder keeps others away, and a run whose claim was lost in a crash is simply ready again.
 func (s *Store) Claim(ctx context.Context, root decouple.RunID) (journal.Claim, error) {
 	for {
 		ch := make(chan readyRun, 1)
@@ -141,8 +143,49 @@ func (s *Store) claim(r readyRun) (journal.Claim, bool, error) {
 		return journal.Claim{}, false, err
 	}
 	w.body.Status, w.body.Node, w.body.Epoch = decouple.RunRunning, s.node, s.epoch
-	s.claimed[r.key] = w
+	s.claimed[r.key], s.unwritten[r.key] = w, w
+	select {
+	case s.queue.claimed <- struct{}{}:
+	default:
+	}
 	return journal.Claim{Run: w.run, Epoch: s.epoch}, true, nil
+}
+
+// claims writes rows of claimed runs that have not committed anything for a moment, for those who look at the view.
+func (s *Store) claims(ctx context.Context) {
+	const moment = 5 * time.Millisecond
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.queue.claimed:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(moment):
+			_ = s.writeClaims(ctx) // fails when the store does, which everybody else hears of
+		}
+	}
+}
+
+// writeClaims brings the view up to date with what was claimed.
+func (s *Store) writeClaims(ctx context.Context) error {
+	s.db.Lock()
+	n := len(s.unwritten)
+	s.db.Unlock()
+	if n == 0 {
+		return nil
+	}
+	return s.submit(ctx, &request{lazy: true, apply: func(*batch) error { return nil }})
+}
+
+// Runs lists rows of the view of runs, claims included.
+func (s *Store) Runs(ctx context.Context, f journal.RunFilter) ([]journal.RunRow, error) {
+	if err := s.writeClaims(ctx); err != nil {
+		return nil, err
+	}
+	return s.Reader.Runs(ctx, f)
 }
 
 // Reclaim makes the runs of a tree that an earlier process left running, or that were interrupted, ready.

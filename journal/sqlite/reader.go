@@ -285,10 +285,12 @@ func (r *Reader) Runs(ctx context.Context, f journal.RunFilter) ([]journal.RunRo
 // Inbox lists the messages of a run that are not consumed.
 func (r *Reader) Inbox(ctx context.Context, t decouple.TenantID, id decouple.RunID) ([]journal.Message, error) {
 	var out []journal.Message
-	err := r.query(ctx, "select inbox.* from inbox join stream on stream.id = inbox.run where stream.tenant = ? and stream.kind = 'run' and stream.name = ? order by seq",
+	err := r.query(ctx, `select json_extract(work.body, '$.consumed'), inbox.* from inbox join work on work.id = inbox.run join stream on stream.id = inbox.run
+		where stream.tenant = ? and stream.kind = 'run' and stream.name = ? order by seq`,
 		func(v []driver.Value) error {
-			v, err := checkRow("inbox", v)
-			if err != nil {
+			consumed := num(v[0])
+			v, err := checkRow("inbox", v[1:])
+			if err != nil || num(v[1]) <= consumed {
 				return err
 			}
 			m := journal.Message{Seq: journal.InboxSeq(num(v[1])), Kind: str(v[2]), From: str(v[3]), Body: raw(v[4])}

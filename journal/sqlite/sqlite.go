@@ -44,10 +44,11 @@ type Store struct {
 	streams    cache[decouple.Stream, *stream]
 	works      cache[runKey, *work]
 	claimed    map[runKey]*work
-	upload     int64 // newest
-	uploadBase int64 // newest of an earlier process
-	newest     int64 // stream id
-	pages      int   // written since the last checkpoint was asked for, roughly
+	unwritten  map[runKey]*work // claimed, and the row does not say so yet
+	upload     int64            // newest
+	uploadBase int64            // newest of an earlier process
+	newest     int64            // stream id
+	pages      int              // written since the last checkpoint was asked for, roughly
 	keys       map[subjectKey][]byte
 
 	group group
@@ -73,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Node == "" {
 		cfg.Node = decouple.NodeID("n" + strings.ToLower(rand.Text()[:8]))
 	}
-	s := &Store{node: cfg.Node, claimed: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
+	s := &Store{node: cfg.Node, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
 	s.group.init()
 	s.queue.init()
 	if err := s.open(ctx, cfg); err != nil {
@@ -118,6 +119,7 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	s.Reader.tail = s.group.tail
 	s.tasks.Go(func() { s.checkpoints(bg) })
 	s.tasks.Go(func() { s.timers(bg) })
+	s.tasks.Go(func() { s.claims(bg) })
 	return nil
 }
 
@@ -197,17 +199,18 @@ func (s *Store) start(ctx context.Context) error {
 // Epoch is the number of this process's lease. The lock on the folder is what makes it exclusive: it ends with the process, never before.
 func (s *Store) Epoch() journal.Epoch { return s.epoch }
 
-// Close ends what runs in the background and closes the files.
+// Close lets the changes under way end, ends what runs in the background and closes the files. Closing twice does nothing.
 func (s *Store) Close() error {
 	if s.quit != nil {
 		s.quit()
 	}
 	s.queue.close()
+	s.group.fail(decouple.Errorf(decouple.Unavailable, "the journal is closed"))
+	s.tasks.Wait()
+	s.group.active.Wait()
 	s.db.Lock()
 	defer s.db.Unlock()
-	first := s.group.fail(decouple.Errorf(decouple.Unavailable, "the journal is closed"))
-	s.tasks.Wait()
-	if !first && s.lock == nil {
+	if s.lock == nil {
 		return nil
 	}
 	var errs []error

@@ -57,8 +57,8 @@ func Verify(ctx context.Context, dir string) (Report, error) {
 type verifier struct {
 	*Reader
 	report Report
-	heads map[int64]*stream
-	names map[int64]decouple.Stream
+	heads  map[int64]*stream
+	names  map[int64]decouple.Stream
 }
 
 // structure has SQLite check pages, cells and indexes.
