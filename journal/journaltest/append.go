@@ -142,8 +142,7 @@ func testReadParts(f *fixture) {
 // everything prepares a world and a mutation of run "r" that uses every field.
 func everything(f *fixture) journal.Mutation {
 	f.t.Helper()
-	f.create("other")
-	f.claim("other", "other")
+	f.start("other")
 	f.park("other", journal.StatusChange{})
 	f.start("r")
 	f.put(journal.Put{To: "r", Kind: "joined", From: "x", Body: []byte(`1`)}, journal.Put{To: "r", Kind: "joined", From: "y", Body: []byte(`2`)})

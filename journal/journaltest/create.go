@@ -133,6 +133,7 @@ func testFilters(f *fixture) {
 	f.commit(journal.Mutation{Create: []journal.NewRun{theirs}})
 	f.create("a.1.1", "b.1")
 	f.claim("b", "b")
+	f.step("b")
 	f.claim("ab", "ab")
 	f.end("ab")
 	for range 2 {

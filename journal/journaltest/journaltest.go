@@ -72,12 +72,13 @@ type fixture struct {
 	open   Open
 	closed bool
 	ids    atomic.Int64
+	held   map[decouple.RunID]journal.Epoch // runs that were claimed since the store was opened
 }
 
 func newFixture(t *testing.T, open Open) *fixture {
 	t.Helper()
 	dir := t.TempDir()
-	f := &fixture{Store: open(t, dir), t: t, dir: dir, open: open}
+	f := &fixture{Store: open(t, dir), t: t, dir: dir, open: open, held: map[decouple.RunID]journal.Epoch{}}
 	t.Cleanup(func() {
 		if !f.closed {
 			f.close()
@@ -91,8 +92,15 @@ func (f *fixture) ctx() context.Context { return f.t.Context() }
 func (f *fixture) close() {
 	f.t.Helper()
 	f.closed = true
-	if err := f.Close(); err != nil {
-		f.t.Errorf("Close: %v", err)
+	done := make(chan error, 1)
+	go func() { done <- f.Close() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			f.t.Errorf("Close: %v", err)
+		}
+	case <-time.After(patience):
+		f.t.Fatal("Close does not come back")
 	}
 }
 
@@ -103,6 +111,7 @@ func (f *fixture) reopen() {
 		f.close()
 	}
 	f.Store, f.closed = f.open(f.t, f.dir), false
+	clear(f.held)
 }
 
 // id is a commit id that was not used before.
@@ -221,11 +230,11 @@ func (f *fixture) inbox(id decouple.RunID) []journal.Message {
 	return ms
 }
 
-// on is a mutation of a run as it stands now, by the holder of the lease if the run is running.
+// on is a mutation of a run as it stands now, by the holder of the lease if the run is or was claimed.
 func (f *fixture) on(id decouple.RunID) journal.Mutation {
 	f.t.Helper()
 	row := f.row(id)
-	m := journal.Mutation{Stream: decouple.RunStream(row.Tenant, id), Expect: row.Seq}
+	m := journal.Mutation{Stream: decouple.RunStream(row.Tenant, id), Expect: row.Seq, Epoch: f.held[id]}
 	if row.Status == decouple.RunRunning {
 		m.Epoch = row.Epoch
 	}
@@ -240,11 +249,12 @@ func (f *fixture) create(ids ...decouple.RunID) {
 	}
 }
 
-// start makes a root run and claims it.
+// start makes a root run, claims it and lets it take a step.
 func (f *fixture) start(id decouple.RunID) {
 	f.t.Helper()
 	f.create(id)
 	f.claim(id, id)
+	f.step(id)
 }
 
 // claim demands that the next run of the tree is want.
@@ -259,6 +269,7 @@ func (f *fixture) claim(root, want decouple.RunID) journal.Claim {
 	if c.Run.ID != want {
 		f.t.Fatalf("Claim(%q) gave run %s, want %s", root, c.Run.ID, want)
 	}
+	f.held[want] = c.Epoch
 	return c
 }
 
@@ -291,6 +302,7 @@ func (f *fixture) park(id decouple.RunID, s journal.StatusChange) {
 	m := f.on(id)
 	m.Status = &s
 	f.commit(m)
+	delete(f.held, id)
 }
 
 // end ends a run.

@@ -130,6 +130,9 @@ func testWakeTime(f *fixture) {
 		f.t.Errorf("woken %v too early", wake.Sub(now))
 	}
 
+	f.park("r", journal.StatusChange{Wake: time.Now().Add(-time.Second)})
+	f.claim("r", "r")
+
 	wake = time.Now().Add(100 * time.Millisecond)
 	f.park("r", journal.StatusChange{Wake: wake, Until: 5})
 	f.reopen()
@@ -137,9 +140,6 @@ func testWakeTime(f *fixture) {
 	if now := time.Now(); now.Before(wake) {
 		f.t.Errorf("woken %v too early after reopening", wake.Sub(now))
 	}
-
-	f.park("r", journal.StatusChange{Wake: time.Now().Add(-time.Second)})
-	f.claim("r", "r")
 }
 
 func testWakeBeforeTime(f *fixture) {
@@ -176,7 +176,7 @@ func testJoin(f *fixture) {
 	m.Events, m.Consume = numbered(1), 1
 	f.commit(m)
 	equal(f, "inbox", f.inbox("p"), nil)
-	equal(f, "events of the parent: nobody but itself appended", len(f.read(decouple.RunStream(tenant, "p"))), 2)
+	equal(f, "events of the parent: nobody but itself appended", len(f.read(decouple.RunStream(tenant, "p"))), 3)
 }
 
 func testPutNotParked(f *fixture) {

@@ -91,13 +91,13 @@ func (k *walk) submit(m journal.Mutation) {
 	m.ID = k.f.id()
 	k.spoil(&m)
 	faults := k.w.faults(m)
-	k.note("commit %+v, faults %v", m, faults)
+	k.note("%s, faults %v", brief(m), faults)
 	r, err := k.f.Commit(k.f.ctx(), m)
 	switch {
 	case len(faults) > 0 && !slices.Contains(faults, decouple.KindOf(err)):
-		k.f.t.Fatalf("Commit(%+v) = %+v, %v, want one of %v", m, r, err, faults)
+		k.f.t.Fatalf("%s = %+v, %v, want one of %v", brief(m), r, err, faults)
 	case len(faults) == 0 && err != nil:
-		k.f.t.Fatalf("Commit(%+v): %v, want it to go through", m, err)
+		k.f.t.Fatalf("%s: %v, want it to go through", brief(m), err)
 	case len(faults) == 0:
 		before := k.w.position
 		k.w.apply(m, r)
@@ -106,6 +106,21 @@ func (k *walk) submit(m journal.Mutation) {
 		}
 		equal(k.f, "sequence of the receipt", r.Seq, decouple.Seq(len(k.w.streams[m.Stream])))
 	}
+}
+
+// brief is a mutation in one line.
+func brief(m journal.Mutation) string {
+	s := fmt.Sprintf("%s: %s at %d, epoch %d, %d events", m.ID, m.Stream, m.Expect, m.Epoch, len(m.Events))
+	for _, n := range m.Create {
+		s += fmt.Sprintf(", create %s", n.Run.ID)
+	}
+	if m.Status != nil {
+		s += fmt.Sprintf(", %s seen %d until %d", m.Status.Status, m.Status.Seen, m.Status.Until)
+	}
+	for _, p := range m.Put {
+		s += fmt.Sprintf(", put %s/%s to %s", p.Kind, p.From, p.To)
+	}
+	return s + fmt.Sprintf(", consume %d, pin %d", m.Consume, len(m.Pin))
 }
 
 // spoil gives one mutation in five something that a store must refuse.
