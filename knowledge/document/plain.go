@@ -71,8 +71,10 @@ func (p *plain) next() {
 		p.list = 0
 	}
 	switch {
-	case underline.MatchString(l.body) && !p.overline():
-		p.at++
+	case underline.MatchString(l.body):
+		if !p.overline() {
+			p.at++
+		}
 	case p.heading(l):
 		p.list = 0
 	case plainMark.MatchString(l.body):
@@ -88,7 +90,12 @@ func (p *plain) overline() bool {
 		return false
 	}
 	p.at++
-	return p.heading(p.lines[p.at])
+	if !p.heading(p.lines[p.at]) {
+		p.at--
+		return false
+	}
+	p.list = 0
+	return true
 }
 
 // heading reads a heading that begins at l, if one does.
