@@ -118,6 +118,7 @@ func (b *Base) fold(ctx context.Context, events []decouple.Event, reached decoup
 		return err
 	}
 	b.index.reached.Store(max(int64(last), int64(reached)))
+	b.index.changed.Store(max(int64(last), b.index.changed.Load()))
 	return nil
 }
 
@@ -141,8 +142,13 @@ func (b *Base) reread(ctx context.Context, a added) (*entry, error) {
 	return prepare(d), nil
 }
 
-// extract reads a document from the bytes of a file.
-func (b *Base) extract(ctx context.Context, name string, data []byte) (*document.Document, error) {
+// extract reads a document from the bytes of a file. A document that makes this program fail is refused like any other: it must not stop the rest.
+func (b *Base) extract(ctx context.Context, name string, data []byte) (doc *document.Document, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			doc, err = nil, decouple.Errorf(decouple.Internal, "reading it failed, which is a fault of this program: %v", p)
+		}
+	}()
 	media, text, err := document.Decode(name, data)
 	if err != nil {
 		return nil, err

@@ -44,9 +44,10 @@ create virtual table vocabulary using fts5vocab (now, row);
 // index is the SQLite file.
 type index struct {
 	path    string
-	db      *sql.DB // for reading
-	wdb     *sql.DB // one connection, for writing
-	reached atomic.Int64
+	db      *sql.DB      // for reading
+	wdb     *sql.DB      // one connection, for writing
+	reached atomic.Int64 // position in the journal
+	changed atomic.Int64 // position of the newest note event in it
 }
 
 // openIndex opens the file, and makes it anew if it is damaged or of another version.
@@ -131,6 +132,7 @@ func (ix *index) loadReached(ctx context.Context, tx *sql.Tx) error {
 	err := tx.QueryRowContext(ctx, "select value from state where name = 'position'").Scan(&pos)
 	if err == nil || errors.Is(err, sql.ErrNoRows) {
 		ix.reached.Store(max(pos, ix.reached.Load()))
+		ix.changed.Store(max(pos, ix.changed.Load()))
 		return nil
 	}
 	return err
@@ -148,6 +150,7 @@ func (ix *index) clear(ctx context.Context) error {
 	})
 	if err == nil {
 		ix.reached.Store(0)
+		ix.changed.Store(0)
 	}
 	return err
 }

@@ -41,7 +41,7 @@ type Base struct {
 
 	mu       sync.Mutex // of whoever brings the index up to date
 	prepared sync.Map   // decouple.NoteID to *entry: read already by an Add that goes on
-	counts   counts
+	memo     memo
 }
 
 // Open opens the index, or makes it if it is missing, damaged or of another version.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +28,7 @@ func (b *Base) Search(ctx context.Context, src decouple.Sources, args decouple.S
 	if err := b.CatchUp(ctx, src.AsOf); err != nil {
 		return none, err
 	}
-	v, err := b.index.view(ctx, src, args.Sources)
+	v, err := b.view(ctx, src, args.Sources)
 	if err != nil {
 		return none, err
 	}
@@ -67,7 +68,7 @@ func matchable(terms []decouple.Term, n int) []string {
 			continue
 		}
 		all = append(all, t.Term)
-		if n < 1000 || t.Passages*8 < n {
+		if n < 1000 || t.Passages*8 < n && !prose.Weak(t.Term) {
 			rare = append(rare, t.Term)
 		}
 	}
@@ -101,6 +102,42 @@ type view struct {
 	changed  int64  // the newest change within the sources
 	asOf     int64  // 0: the versions in force, which are all in the table now
 	passages int
+}
+
+// view is the view of sources, remembered for as long as no note changes.
+func (b *Base) view(ctx context.Context, src decouple.Sources, notes []decouple.NoteID) (view, error) {
+	changed := b.index.changed.Load()
+	src.AsOf = min(src.AsOf, decouple.Position(changed)) // what came after the last change is the same as that
+	key := fmt.Sprintf("%d %q %q", src.AsOf, src.Paths, notes)
+	b.memo.mu.Lock()
+	defer b.memo.mu.Unlock()
+	if b.memo.changed != changed || len(b.memo.views) > 1000 || len(b.memo.counts) > 20_000 {
+		b.memo.changed, b.memo.views, b.memo.counts = changed, map[string]view{}, map[countKey]int{}
+	}
+	if v, ok := b.memo.views[key]; ok {
+		return v, nil
+	}
+	v, err := b.index.view(ctx, src, notes)
+	if err == nil {
+		b.memo.views[key] = v
+	}
+	return v, err
+}
+
+// memo remembers what questions had to find out before they could be answered.
+type memo struct {
+	mu      sync.Mutex
+	changed int64 // the index when the rest was true
+	views   map[string]view
+	counts  map[countKey]int
+}
+
+// countKey is what a count depends on.
+type countKey struct {
+	match   string
+	asOf    int64
+	changed int64
+	term    string
 }
 
 // view finds out what sources allow.
@@ -177,37 +214,22 @@ func (v view) restrict(match string) string {
 	return v.match + " AND " + match
 }
 
-// counts remembers how many passages hold a term, for as long as the sources do not change.
-type counts struct {
-	mu    sync.Mutex
-	known map[countKey]int
-}
-
-type countKey struct {
-	match         string
-	changed, asOf int64
-	term          string
-}
-
 // countTerms says how many passages of the view hold each term.
 func (b *Base) countTerms(ctx context.Context, v view, terms []string) ([]decouple.Term, error) {
 	out := make([]decouple.Term, len(terms))
 	for i, t := range terms {
-		key := countKey{v.match, v.changed, v.asOf, t}
-		b.counts.mu.Lock()
-		n, ok := b.counts.known[key]
-		b.counts.mu.Unlock()
+		key := countKey{v.match, v.asOf, v.changed, t}
+		b.memo.mu.Lock()
+		n, ok := b.memo.counts[key]
+		b.memo.mu.Unlock()
 		if !ok {
 			var err error
 			if n, err = b.index.count(ctx, v, t); err != nil {
 				return nil, err
 			}
-			b.counts.mu.Lock()
-			if b.counts.known == nil || len(b.counts.known) > 20_000 {
-				b.counts.known = map[countKey]int{}
-			}
-			b.counts.known[key] = n
-			b.counts.mu.Unlock()
+			b.memo.mu.Lock()
+			b.memo.counts[key] = n
+			b.memo.mu.Unlock()
 		}
 		out[i] = decouple.Term{Term: t, Passages: n}
 	}

@@ -54,7 +54,7 @@ func FuzzRead(f *testing.F) {
 		"<dl><dt>a<dd>b b b b<dt>c</dl><br><br>&amp;&#0;<nav>x</nav><table><tr><td><ul><li>x</table><a href=x>y</a>",
 		"---\ntitle: T\n---\n# H #\n\npara:\n\n- a\n  - b\n\n    code\n\n```go\nx\n```\n\n| a | b |\n|---|---|\n| c | d e f g |\n\nSet\n===\n> quote\n<!-- c\n-->\n",
 		"TITLE\n=====\n\n1. Intro\n\n  some text\n  more.\n\n    code = x;\n\n * item\n   more\n * item 2\n\nSee also: .... 12\n",
-		"a\r\n\r\n* b\r\n\r\n\tc\r\n", "\xef\xbb\xbf# x\n", "1) a\n\n2) b", "~~~\n", "- \n- \n", ">\n> a\n\n>", "***\n===\n***\n", "o a)\n",
+		"a\r\n\r\n* b\r\n\r\n\tc\r\n", "\xef\xbb\xbf# x\n", "1) a\n\n2) b", "~~~\n", "- \n- \n", strings.Repeat("A long introduction to the code ", 60) + "is:\n\n    code\n", ">\n> a\n\n>", "***\n===\n***\n", "o a)\n",
 	} {
 		f.Add(s)
 	}

@@ -217,6 +217,9 @@ func (s *segmenter) code(intro int) {
 
 // lineBefore is the end of the last whole line in [start, limit), or start if there is none.
 func (s *segmenter) lineBefore(start, limit int) int {
+	if limit <= start {
+		return start
+	}
 	if i := strings.LastIndexByte(s.d.Text[start:min(limit, len(s.d.Text))], '\n'); i > 0 {
 		return start + len(strings.TrimRight(s.d.Text[start:start+i], " \t\r\n"))
 	}
