@@ -110,8 +110,6 @@ func chatMessages(m decouple.Message, names Names) ([]chatMessage, error) {
 	var calls []chatCall
 	for _, p := range m.Parts {
 		switch {
-		case p.Blob != nil:
-			return nil, decouple.Errorf(decouple.Internal, "blob %s is not loaded: put its text in its place", p.Blob.ID)
 		case p.Call != nil:
 			calls = append(calls, chatCall{p.Call.ID, "function", chatFunction{names.Wire(p.Call.Name), encodeArgs(p.Call.Args)}})
 		case p.Result != nil:

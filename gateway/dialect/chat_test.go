@@ -69,12 +69,10 @@ func TestEncode(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	t.Parallel()
-	blob := decouple.Message{Role: decouple.User, Parts: []decouple.Part{{Blob: &decouple.BlobPart{ID: "b1"}}}}
 	for want, req := range map[string]decouple.Request{
-		"message 2 of the request: blob b1 is not loaded": {Messages: []decouple.Message{decouple.Text(decouple.User, "x"), blob}},
-		`nobody has the role "robot"`:                     {Messages: []decouple.Message{decouple.Text("robot", "x")}},
-		"a tool's message holds results only":             {Messages: []decouple.Message{decouple.Text(decouple.ToolRole, "x")}},
-		"a tool's schema is not JSON":                     {Tools: []decouple.ToolSpec{{Name: "t", Params: json.RawMessage("{")}}},
+		`message 2 of the request: nobody has the role "robot"`: {Messages: []decouple.Message{decouple.Text(decouple.User, "x"), decouple.Text("robot", "x")}},
+		"a tool's message holds results only":                   {Messages: []decouple.Message{decouple.Text(decouple.ToolRole, "x")}},
+		"a tool's schema is not JSON":                           {Tools: []decouple.ToolSpec{{Name: "t", Params: json.RawMessage("{")}}},
 	} {
 		_, _, err := dialect.EncodeChat(req, dialect.ChatOptions{})
 		if decouple.KindOf(err) != decouple.Internal || !strings.Contains(err.Error(), want) {
