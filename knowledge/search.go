@@ -111,7 +111,7 @@ func (b *Base) view(ctx context.Context, src decouple.Sources, notes []decouple.
 	key := fmt.Sprintf("%d %q %q", src.AsOf, src.Paths, notes)
 	b.memo.mu.Lock()
 	defer b.memo.mu.Unlock()
-	if b.memo.changed != changed || len(b.memo.views) > 1000 || len(b.memo.counts) > 20_000 {
+	if b.memo.views == nil || b.memo.changed != changed || len(b.memo.views) > 1000 || len(b.memo.counts) > 20_000 {
 		b.memo.changed, b.memo.views, b.memo.counts = changed, map[string]view{}, map[countKey]int{}
 	}
 	if v, ok := b.memo.views[key]; ok {
