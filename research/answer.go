@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/prose"
@@ -148,26 +149,52 @@ func cut(text string) []sentence {
 	return sentences
 }
 
-// takeMarks gives a sentence without its marks, and the numbers in them. What looks like a mark inside code is code.
+// takeMarks gives a sentence without its marks, and the numbers in them. What looks like a mark inside backquotes is code, and so is what stands right after a
+// letter, such as a[1], if the sentence has marks that stand by themselves.
 func takeMarks(s string) (string, []int) {
+	found := marksIn(s)
+	byThemselves := slices.ContainsFunc(found, func(m place) bool { return !m.attached })
 	var b strings.Builder
 	var cites []int
-	for i, part := range strings.Split(s, "`") {
-		if i%2 == 1 {
-			b.WriteString("`" + part + "`")
+	last := 0
+	for _, m := range found {
+		if m.attached && byThemselves {
 			continue
 		}
-		for _, m := range mark.FindAllString(part, -1) {
-			cites = append(cites, numbersIn(m)...)
-		}
-		b.WriteString(mark.ReplaceAllString(part, ""))
+		b.WriteString(s[last:m.start])
+		last = m.end
+		cites = append(cites, numbersIn(s[m.start:m.end])...)
 	}
-	text := b.String()
-	if strings.Count(s, "`")%2 == 1 {
-		text = strings.TrimSuffix(text, "`")
-	}
+	b.WriteString(s[last:])
 	slices.Sort(cites)
-	return strings.TrimSpace(spaceBefore.ReplaceAllString(text, "$1")), slices.Compact(cites)
+	return strings.TrimSpace(spaceBefore.ReplaceAllString(b.String(), "$1")), slices.Compact(cites)
+}
+
+// place is where a mark stands.
+type place struct {
+	start, end int
+	attached   bool // to a letter before it, or to a mark that is
+}
+
+// marksIn finds the marks outside backquotes.
+func marksIn(s string) []place {
+	var found []place
+	from := 0
+	for i, part := range strings.Split(s, "`") {
+		if i%2 == 0 {
+			for _, m := range mark.FindAllStringIndex(part, -1) {
+				p := place{start: from + m[0], end: from + m[1]}
+				before, _ := utf8.DecodeLastRuneInString(s[:p.start])
+				p.attached = wordRune(before) || before == ')'
+				if n := len(found); n > 0 && found[n-1].end == p.start {
+					p.attached = found[n-1].attached
+				}
+				found = append(found, p)
+			}
+		}
+		from += len(part) + 1
+	}
+	return found
 }
 
 var spaceBefore = regexp.MustCompile(`\s+([.,;:!?)]|\s|$)`)

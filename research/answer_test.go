@@ -20,6 +20,8 @@ func TestCut(t *testing.T) {
 		{"The pump starts. [1] It stops.[2]", []sentence{{"The pump starts.", []int{1}}, {"It stops.", []int{2}}}},
 		{"One [1, 3-5] two [2] three.", []sentence{{"One two three.", []int{1, 2, 3, 4, 5}}}},
 		{"Use `a[1]` here [2].", []sentence{{"Use `a[1]` here.", []int{2}}}},
+		{"It sets a[1] and b[i] [2].", []sentence{{"It sets a[1] and b[i].", []int{2}}}},
+		{"The pump starts[1][2].", []sentence{{"The pump starts.", []int{1, 2}}}},
 		{"No mark at all", []sentence{{"No mark at all", nil}}},
 		{"He said \"stop.\" [1] Then he went [#2].", []sentence{{`He said "stop."`, []int{1}}, {"Then he went.", []int{2}}}},
 	}
