@@ -22,10 +22,10 @@ func table(pairs string) map[string]string {
 }
 
 // stop words carry no content; question words are among them.
-var stop = set(`a about above after again against ain all already also although always am among amongst an and any anyone anything are aren't as at
+var stop = set(`a about above after again against ain all already also although always am among amongst an and another any anyone anything are aren't as at
 	be because been before being below between both but by can can't cannot could couldn't did didn't do does doesn't doing don't done down during
 	each either else ever every few for from further had hadn't has hasn't have haven't having he he'd he'll her here here's hers herself him
-	himself his how how's however i i'd i'll i'm i've if in into is isn't it it's its itself just let let's like many may me might mine more most
+	himself his how how's however i i'd i'll i'm i've if in instead into is isn't it it's its itself just let let's like many may me might mine more most
 	much must mustn't my myself neither no nor not of off often on only or other others ought our ours ourselves out over own per please
 	quite rather really same shall shan't she should shouldn't since so some someone something still such than that that's the their theirs them
 	themselves then there there's these they they'd they'll they're they've this those though through thus to too toward towards under until unless
@@ -35,7 +35,7 @@ var stop = set(`a about above after again against ain all already also although 
 
 // weak are the terms of words that questions are put with and that seldom say what they are about.
 var weak = Set(`use make mean happen work way thing want need get give take tell explain describe differ difference different purpose example kind
-	sort possible possibly cause reason effect best good right correct properly ask know find look show let come one new first exact actually choose much soon
+	sort possible possibly cause reason effect best good right correct properly ask know find look show let come one new first exact actually much soon exist available certain ever usual usually typical
 	relate matter affect involve detail fact question answer understand say go`)
 
 // Weak says that a folded term is one that questions are put with, such as "mean" or "work", and seldom what they are about.

@@ -1,0 +1,236 @@
+package builtin
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strings"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/prose"
+)
+
+// candidate is a unit with how well it fits the question.
+type candidate struct {
+	unit  decouple.Unit
+	inner float64 // share of the question's weight in its words
+	outer float64 // and in its words, headings and title together
+	whole float64 // and in those of all that was found under the same heading
+	rank  float64
+}
+
+// rank orders units by how well they fit; of units with the same words the best one stays. The search's own score counts, relative to the best one.
+func rank(q question, units []decouple.Unit) []candidate {
+	top := 0.0
+	for _, u := range units {
+		top = max(top, u.Score)
+	}
+	var all []candidate
+	for _, u := range units {
+		all = append(all, fit(q, u, top))
+	}
+	together(q, all)
+	if q.part {
+		leading(all)
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(a.unit.Note, b.unit.Note), cmp.Compare(a.unit.Start, b.unit.Start))
+	})
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(c candidate) bool {
+		again := seen[c.unit.Text]
+		seen[c.unit.Text] = true
+		return again
+	})
+}
+
+// leading favours what stands early under its heading, where a text says what it is about.
+func leading(all []candidate) {
+	starts := make([]int, 0, len(all))
+	for _, c := range all {
+		starts = append(starts, c.unit.Start)
+	}
+	slices.Sort(starts)
+	for i := range all {
+		n, _ := slices.BinarySearch(starts, all[i].unit.Start)
+		all[i].rank /= 1 + 0.06*float64(n)
+	}
+}
+
+// together weighs what stands under each heading.
+func together(q question, all []candidate) {
+	terms := map[string]map[string]bool{}
+	key := func(u decouple.Unit) string { return string(u.Note) + "\x00" + strings.Join(u.Section, "\x00") }
+	for _, c := range all {
+		k := key(c.unit)
+		if terms[k] == nil {
+			terms[k] = prose.Set(place(c.unit))
+		}
+		for _, t := range prose.Terms(c.unit.Text) {
+			terms[k][t] = true
+		}
+	}
+	for i := range all {
+		all[i].whole = q.cover(terms[key(all[i].unit)])
+	}
+}
+
+// fit weighs one unit: by the question's terms in its words and in its place, by how far its heading is what the question speaks of, and by whether it has what the
+// question asks for, a number, a name or a reason. Long units are worth a little less.
+func fit(q question, u decouple.Unit, top float64) candidate {
+	terms := prose.Set(u.Text)
+	c := candidate{unit: u, inner: q.cover(terms)}
+	for _, t := range prose.Terms(place(u)) {
+		terms[t] = true
+	}
+	c.outer = q.cover(terms)
+	c.rank = (0.3*c.inner + 0.3*q.sharpest(u.Text) + 0.4*c.outer) * (1 + 0.6*headed(q, u))
+	c.rank /= 0.9 + 0.1*float64(len(u.Text))/paragraph
+	if top > 0 {
+		c.rank *= 0.6 + 0.4*u.Score/top
+	}
+	if u.Kind == "code" || u.Kind == "cell" {
+		c.rank *= 0.9
+	}
+	if q.number && len(prose.Numbers(u.Text)) > 0 {
+		c.rank *= 1.3
+	}
+	if q.named && len(prose.Identifiers(u.Text)) > 0 {
+		c.rank *= 1.1
+	}
+	if q.reason && reasons(u.Text) {
+		c.rank *= 1.15
+	}
+	return c
+}
+
+// sharpest is the share of the question's weight in the one sentence of a text that holds most of it.
+func (q question) sharpest(text string) float64 {
+	best := 0.0
+	for _, p := range prose.Sentences(text) {
+		best = max(best, q.cover(prose.Set(p.Of(text))))
+	}
+	return best
+}
+
+// headed is how far the innermost heading, or the title of a note without headings there, speaks of what is asked: the question's weight that it holds, if most of its own
+// terms are the question's.
+func headed(q question, u decouple.Unit) float64 {
+	best := 0.0
+	for _, heading := range [...]string{last(u.Section), u.Title} {
+		set := prose.Set(heading)
+		common := 0
+		for t := range set {
+			if q.weight[t] > 0 {
+				common++
+			}
+		}
+		if common > 0 {
+			best = max(best, q.cover(set)*float64(common)/float64(len(set)))
+		}
+	}
+	return best
+}
+
+func last(path []string) string {
+	if len(path) == 0 {
+		return ""
+	}
+	return path[len(path)-1]
+}
+
+// place is what a reader knows of a unit before reading it: title, headings and the file's name.
+func place(u decouple.Unit) string {
+	return u.Title + " " + strings.Join(u.Section, " ") + " " + strings.TrimSuffix(path.Base(u.Path), path.Ext(u.Path))
+}
+
+// reasons says that a text gives one.
+func reasons(s string) bool {
+	for _, w := range prose.Words(s) {
+		switch w {
+		case "because", "since", "therefore", "avoid", "prevent", "prevents", "guarantee", "so", "otherwise", "not":
+			return true
+		}
+	}
+	return false
+}
+
+// Shares of the question's weight that a quotation must hold, in its own words and with the headings above it.
+const (
+	leastInner = 0.3
+	leastOuter = 0.4
+	leastWhole = 0.52 // with all that was found under the same heading
+	leastPart  = 0.15 // in its own words, where the heading has been chosen already
+	closeRank  = 0.7  // of a further quotation, relative to the best
+)
+
+// fits says that the weighty terms of the question occur together where the candidate stands, and that there is an amount where one is asked for.
+func (q question) fits(c candidate) bool {
+	if q.part {
+		return c.inner >= leastPart
+	}
+	if q.number && !amounts(c.unit.Text) {
+		return false
+	}
+	return c.inner >= leastInner && c.outer >= leastOuter && c.whole >= leastWhole
+}
+
+// amounts says that a text gives an amount, be it none or no limit.
+func amounts(s string) bool {
+	return len(prose.Numbers(s)) > 0 || slices.ContainsFunc(prose.Words(s), func(w string) bool {
+		switch w {
+		case "one", "once", "twice", "single", "none", "never", "always", "every", "forever", "unlimited", "arbitrary", "limit", "limited", "infinity", "infinite", "half", "hundred", "thousand":
+			return true
+		}
+		return false
+	})
+}
+
+// quote is a quotation and the sentence of it that answers best.
+type quote struct {
+	stretch
+	claim string
+	cand  candidate
+}
+
+// pick takes up to n quotations, best first, that answer the question, stand alone, and share at most 60 % of their words.
+func pick(q question, r reader, cands []candidate, n int) []quote {
+	var picked []quote
+	for _, c := range cands {
+		if len(picked) == n {
+			break
+		}
+		if !q.fits(c) || len(picked) > 0 && c.rank < closeRank*picked[0].cand.rank {
+			continue
+		}
+		s, ok := r.quotable(c.unit, q)
+		if !ok || repeats(picked, s.text) {
+			continue
+		}
+		if claim, ok := claimOf(q, s.text); ok {
+			picked = append(picked, quote{s, claim, c})
+		}
+	}
+	return picked
+}
+
+// repeats says that a text shares more than 60 % of its words with a quotation.
+func repeats(quotes []quote, text string) bool {
+	return slices.ContainsFunc(quotes, func(p quote) bool { return prose.Overlap(p.text, text) > 0.6 })
+}
+
+// claimOf is the sentence of a quotation that answers best and can stand alone, on one line.
+func claimOf(q question, text string) (string, bool) {
+	best, top := "", -1.0
+	for _, p := range prose.Sentences(text) {
+		s := p.Of(text)
+		s = strings.Join(strings.Fields(s[mark(s):]), " ")
+		if !begins(s) || !said(s) || len(s) > 600 {
+			continue
+		}
+		if v := q.cover(prose.Set(s)); v > top+0.02 {
+			best, top = s, v
+		}
+	}
+	return best, best != ""
+}

@@ -1,0 +1,64 @@
+package builtin
+
+import (
+	"fmt"
+	"strings"
+
+	"decouple.dev/decouple"
+)
+
+// most is how many findings a short answer has.
+const most = 3
+
+// writeUp is the next turn of the writer: it lists the findings, and then answers with their claims.
+func writeUp(t talk) turn {
+	if t.called(decouple.ToolFindingsList) == 0 {
+		return turn{calls: []call{{decouple.ToolFindingsList, struct{}{}}}}
+	}
+	lists := results[decouple.FindingsResult](t, decouple.ToolFindingsList)
+	if len(lists) == 0 {
+		return say("The findings could not be read: " + t.failure(decouple.ToolFindingsList))
+	}
+	list := lists[len(lists)-1]
+	if len(list.Findings) == 0 {
+		return say("Not found in the sources.")
+	}
+	parts, asked := map[string][]decouple.Finding{}, []string{}
+	for _, f := range list.Findings {
+		if _, ok := parts[f.Asked]; !ok {
+			asked = append(asked, f.Asked)
+		}
+		parts[f.Asked] = append(parts[f.Asked], f)
+	}
+	if len(asked) == 1 {
+		return say(sentences(list.Findings[:min(most, len(list.Findings))]))
+	}
+	var lines []string
+	for _, a := range asked {
+		lines = append(lines, "- "+sentence(parts[a][0]))
+	}
+	return say(strings.Join(lines, "\n"))
+}
+
+// sentences joins the claims of findings to a paragraph, each claim once.
+func sentences(findings []decouple.Finding) string {
+	var all []string
+	seen := map[string]bool{}
+	for _, f := range findings {
+		if !seen[f.Claim] {
+			seen[f.Claim] = true
+			all = append(all, sentence(f))
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// sentence is a finding's claim with its number before the full stop.
+func sentence(f decouple.Finding) string {
+	claim := strings.TrimSpace(f.Claim)
+	end := "."
+	if n := len(claim); n > 0 && strings.ContainsRune(".!?", rune(claim[n-1])) {
+		claim, end = claim[:n-1], claim[n-1:]
+	}
+	return fmt.Sprintf("%s [%d]%s", claim, f.Number, end)
+}
