@@ -38,9 +38,6 @@ type VersionHash string
 // NoteID names one version of a note: content under a path. A changed file is a new note at the same path.
 type NoteID string
 
-// MessageID is the keyed hash, in hex, of a message's content within (tenant, subject).
-type MessageID string
-
 // BlobID is the keyed hash, in hex, of a blob's content within (tenant, subject).
 type BlobID string
 

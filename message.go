@@ -27,13 +27,6 @@ type Part struct {
 	Text   string      `json:"text,omitempty"`
 	Call   *ToolCall   `json:"call,omitempty"`
 	Result *ToolResult `json:"result,omitempty"`
-	Blob   *BlobPart   `json:"blob,omitempty"` // text that is too long for an event; never sent to a model
-}
-
-// BlobPart stands for a text part that is kept as a blob.
-type BlobPart struct {
-	ID   BlobID `json:"id"`
-	Size int64  `json:"size"`
 }
 
 // ToolCall is a model's wish that a tool be called.
@@ -124,9 +117,9 @@ type Request struct {
 	Model     string
 	Messages  []Message
 	Tools     []ToolSpec
-	NoTools   bool  // the model may not call a tool now, although the conversation did
-	MaxTokens int64 // of the answer; 0 leaves it to the model
-	Tokens    func(text string)
+	NoTools   bool              // the model may not call a tool now, although the conversation did
+	MaxTokens int64             // of the answer; 0 leaves it to the model
+	Tokens    func(text string) // gets the text as it comes; an empty text says that the answer begins anew and what came before is void
 }
 
 // Finish says why a model stopped.

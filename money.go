@@ -51,7 +51,8 @@ func ParseMoney(s string) (Money, error) {
 type Price struct {
 	In    Money `json:"in"`
 	Out   Money `json:"out"`
-	Known bool  `json:"known"` // an unknown price is not zero
+	Known bool  `json:"known"`           // an unknown price is not zero
+	Local bool  `json:"local,omitempty"` // the model runs in this process: a call that died with it used nothing
 }
 
 // Cost is the price of a usage: one rounding, half up, on the sum of its lines.

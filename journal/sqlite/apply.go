@@ -248,6 +248,7 @@ func (b *batch) write(m journal.Mutation, own *work, targets []*work) (journal.R
 		}
 	}
 	if own != nil {
+		own.body.Left = false
 		own.body.Consumed = max(own.body.Consumed, m.Consume)
 		b.setStatus(own, m)
 	}

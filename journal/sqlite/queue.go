@@ -148,7 +148,7 @@ func (s *Store) claim(r readyRun) (journal.Claim, bool, error) {
 	case s.queue.claimed <- struct{}{}:
 	default:
 	}
-	return journal.Claim{Run: w.run, Epoch: s.epoch}, true, nil
+	return journal.Claim{Run: w.run, Epoch: s.epoch, Seq: w.body.Seq, Inbox: w.body.Inbox, Consumed: w.body.Consumed, Left: w.body.Left}, true, nil
 }
 
 // claims writes rows of claimed runs that have not committed anything for a moment, for those who look at the view.
@@ -204,7 +204,7 @@ func (s *Store) Reclaim(ctx context.Context, t decouple.TenantID, root decouple.
 			}
 			left := w.body.Status == decouple.RunRunning && w.body.Epoch < b.epoch
 			if left || w.body.Status == decouple.RunParked && w.body.Wait.Kind == decouple.WaitInterrupted {
-				w.body.Node, w.body.Epoch = "", 0
+				w.body.Node, w.body.Epoch, w.body.Left = "", 0, w.body.Left || left
 				b.wake(w)
 				n++
 			}

@@ -29,6 +29,7 @@ type workBody struct {
 	Cause    decouple.Cause     `json:"cause,omitzero"`
 	Node     decouple.NodeID    `json:"node,omitempty"`
 	Epoch    journal.Epoch      `json:"epoch,omitempty"`
+	Left     bool               `json:"left,omitempty"` // running when an earlier lease ended, and nothing committed since
 	Seq      decouple.Seq       `json:"seq"`
 	Inbox    journal.InboxSeq   `json:"inbox,omitempty"`    // newest message
 	Consumed journal.InboxSeq   `json:"consumed,omitempty"` // newest consumed

@@ -1,0 +1,286 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
+)
+
+// commit writes p (or, if it is nil, what rides) and what follows from it at once: children and the park, the end, or the reservation for the next
+// model call. It says whether the worker is done with the run.
+func (j *job) commit(p payload, eff Effect) (bool, error) {
+	ctx := context.WithoutCancel(j.ctx)
+	m := &mutation{job: j, ctx: ctx}
+	m.Stream, m.Expect, m.Epoch = decouple.RunStream(j.s.Run.Tenant, j.s.Run.ID), j.s.Seq, j.claim.Epoch
+	m.Consume = j.consume
+	m.ID = decouple.CommitID(fmt.Sprintf("%s/%d/%d", j.s.Run.ID, j.s.Seq, j.claim.Epoch))
+	if err := m.build(p, eff); err != nil {
+		return false, err
+	}
+	if m.Status == nil {
+		m.status(decouple.RunRunning)
+	}
+	receipt, err := j.Store.Commit(ctx, m.Mutation)
+	if decouple.KindOf(err) == decouple.Conflict && m.Status.Status == decouple.RunParked {
+		// A message came between reading the inbox and parking: the run stays awake, and whoever claims it next reads it.
+		m.status(decouple.RunReady)
+		receipt, err = j.Store.Commit(ctx, m.Mutation)
+	}
+	if err != nil {
+		return false, err
+	}
+	j.riding, j.claim.Consumed = nil, j.consume
+	j.s.Seq, j.s.Now = receipt.Seq, receipt.Time
+	j.s.event = receipt.Event
+	m.signals()
+	return m.Status.Status != decouple.RunRunning, nil
+}
+
+// mutation is a commit in the making. Payloads are folded into the state as they are added: a job whose commit fails drops its state.
+type mutation struct {
+	journal.Mutation
+	*job
+	ctx      context.Context
+	children []Signal
+	answered bool
+}
+
+func (m *mutation) build(p payload, eff Effect) error {
+	if _, parks := p.(interrupted); parks {
+		m.status(decouple.RunParked)
+		m.Status.Wait = decouple.Wait{Kind: decouple.WaitInterrupted}
+		m.Consume, m.riding = m.claim.Consumed, nil // what had come back is asked for again
+		m.Status.Seen = max(m.consume, m.claim.Inbox)
+		return m.add(p)
+	}
+	p = m.carry(p)
+	if p != nil {
+		p.apply(m.s)
+	}
+	if _, m.answered = p.(answered); m.answered {
+		switch next := Next(m.s).(type) {
+		case Spawn, Finish:
+			eff = next
+		}
+	}
+	if e, ok := p.(ended); ok {
+		return m.end(e, eff.(Finish))
+	}
+	return m.follow(p, eff)
+}
+
+// carry puts what rides into the payload that can hold it.
+func (m *mutation) carry(p payload) payload {
+	switch v := p.(type) {
+	case nil:
+		if len(m.riding) > 0 {
+			return progress{Results: m.riding}
+		}
+	case progress:
+		v.Results = m.riding
+		return v
+	case answered:
+		v.Results = m.riding
+		return v
+	case lost:
+		v.Results = m.riding
+		return v
+	case ended:
+		v.Results = m.riding
+		return v
+	}
+	return p
+}
+
+// follow adds what comes after p: the children, the end, or the reservation.
+func (m *mutation) follow(p payload, eff Effect) error {
+	switch eff := eff.(type) {
+	case Spawn:
+		return m.spawn(p, eff)
+	case Finish:
+		e := ended{Cause: eff.Cause, Answer: eff.Answer}
+		if rides, ok := p.(progress); ok {
+			e.progress = rides
+		} else if p != nil {
+			if err := m.add(p); err != nil {
+				return err
+			}
+		}
+		e.apply(m.s)
+		return m.end(e, eff)
+	case Wait:
+		m.park(eff.Children)
+		if p == nil {
+			return nil
+		}
+		return m.add(p)
+	}
+	if p == nil {
+		p = progress{}
+	}
+	if _, stops := p.(canceled); !stops {
+		p = m.reserve(p)
+	}
+	return m.add(p)
+}
+
+// reserve sets aside what the model call that follows may need; open tool calls before it count with a guess at their results.
+func (m *mutation) reserve(p payload) payload {
+	open := 0
+	switch eff := Next(m.s).(type) {
+	case CallModel:
+	case CallTools:
+		open = len(eff.Calls)
+	default:
+		return p
+	}
+	a := m.s.ahead(open)
+	m.s.reserved = *a
+	return withNext(p, func(n *progress) { n.Reserve = a })
+}
+
+// withNext changes the part of a payload that says what follows.
+func withNext(p payload, change func(*progress)) payload {
+	switch v := p.(type) {
+	case progress:
+		change(&v)
+		return v
+	case answered:
+		change(&v.progress)
+		return v
+	case lost:
+		change(&v.progress)
+		return v
+	}
+	return p
+}
+
+// spawn creates children and parks the run until they have ended.
+func (m *mutation) spawn(p payload, eff Spawn) error {
+	if p == nil {
+		p = progress{}
+	}
+	var next progress
+	var ids []decouple.RunID
+	for _, plan := range eff.Children {
+		a, ok := m.agents[plan.Agent]
+		if !ok {
+			return decouple.Errorf(decouple.Internal, "agent %s may spawn %s, which is not here", m.s.Run.Agent, plan.Agent)
+		}
+		if err := m.child(plan, a); err != nil {
+			return err
+		}
+		next.Spawned = append(next.Spawned, spawned{Call: plan.Call, Child: plan.ID, Grant: plan.Grant})
+		ids = append(ids, plan.ID)
+	}
+	next.Wrap = eff.Wrap
+	m.s.applyNext(next)
+	next.Reserve = m.s.ahead(len(ids))
+	m.s.reserved = *next.Reserve
+	p = withNext(p, func(n *progress) { n.Spawned, n.Wrap, n.Reserve = next.Spawned, next.Wrap, next.Reserve })
+	m.park(ids)
+	return m.add(p)
+}
+
+func (m *mutation) child(plan ChildPlan, a decouple.Agent) error {
+	if err := m.keepVersion(m.ctx, m.s.Run.Tenant, a); err != nil {
+		return err
+	}
+	r := m.s.Run
+	run := decouple.Run{
+		ID: plan.ID, Tenant: r.Tenant, Parent: r.ID, Root: r.Root, Agent: a.Name, Version: a.Version, Class: a.Class, Labels: r.Labels, Site: r.Site,
+		Priority: r.Priority, Deadline: plan.Deadline, Subject: r.Subject, Trace: r.Trace, Sources: r.Sources,
+	}
+	p := created{Run: run, Label: plan.Label, Task: plan.Task, Call: plan.Call, Envelope: m.s.grant(plan), Price: m.Model.Price(a.Model)}
+	n, pins, err := m.newRun(m.ctx, p, a, m.actor(), m.s.event)
+	m.Create = append(m.Create, n)
+	m.Pin = append(m.Pin, pins...)
+	m.children = append(m.children, Signal{Kind: SignalCreated, Time: time.Now(), Run: run.ID, Agent: run.Agent, Label: plan.Label})
+	return err
+}
+
+func (m *mutation) park(children []decouple.RunID) {
+	m.status(decouple.RunParked)
+	m.Status.Wait = decouple.Wait{Kind: decouple.WaitChild, For: string(children[0])}
+	if n := len(children); n > 1 {
+		m.Status.Wait.For += fmt.Sprintf(" and %d more", n-1)
+	}
+	m.Status.Seen = m.consume
+	m.Status.Until = m.consume + journal.InboxSeq(len(children))
+}
+
+// end writes the end, tells the parent, and has open children canceled.
+func (m *mutation) end(e ended, f Finish) error {
+	s := m.s
+	if err := m.add(e); err != nil {
+		return err
+	}
+	m.status(decouple.RunEnded)
+	m.Status.Cause = e.Cause
+	for _, id := range f.Cancel {
+		body, err := json.Marshal(canceled{By: "run " + string(s.Run.ID), Why: "the agent that asked has ended: " + string(e.Cause.Kind)})
+		if err != nil {
+			return err
+		}
+		m.Put = append(m.Put, journal.Put{To: id, Kind: messageCancel, From: "run " + string(s.Run.ID), Body: body, Urgent: true})
+	}
+	if s.Run.Parent == "" {
+		return nil
+	}
+	body, err := json.Marshal(joined{Child: s.Run.ID, Call: s.Call, Cause: e.Cause, Answer: e.Answer, Used: s.used})
+	if err != nil {
+		return err
+	}
+	body, pins, err := m.shrink(m.ctx, s.Run, body)
+	m.Pin = append(m.Pin, pins...)
+	m.Put = append(m.Put, journal.Put{To: s.Run.Parent, Kind: messageJoined, From: string(s.Run.ID), Body: body})
+	return err
+}
+
+// add encodes an event that has been folded.
+func (m *mutation) add(p payload) error {
+	by := m.actor()
+	switch p.(type) {
+	case canceled, interrupted:
+		by = m.Actor
+	}
+	e, pins, err := m.encode(m.ctx, p, m.s.Run, by, m.s.event)
+	m.Events = append(m.Events, e)
+	m.Pin = append(m.Pin, pins...)
+	return err
+}
+
+func (m *mutation) actor() decouple.Actor {
+	return decouple.Actor{Kind: decouple.ActorAgent, ID: string(m.s.Run.Agent)}
+}
+
+// status sets the row of the view.
+func (m *mutation) status(st decouple.RunStatus) {
+	if m.Status == nil {
+		m.Status = &journal.StatusChange{}
+	}
+	m.Status.Status, m.Status.Steps, m.Status.Usage = st, m.s.Steps, m.s.Usage
+	if st == decouple.RunReady {
+		m.Status.Wait, m.Status.Seen, m.Status.Until = decouple.Wait{}, 0, 0
+	}
+}
+
+// signals tells whoever watches what has become durable.
+func (m *mutation) signals() {
+	if m.answered {
+		m.tell(m.s, SignalStep, "")
+	}
+	for _, c := range m.children {
+		m.Watch(c)
+	}
+	switch m.Status.Status {
+	case decouple.RunEnded:
+		m.tell(m.s, SignalEnded, "")
+	case decouple.RunParked:
+		m.tell(m.s, SignalParked, string(m.Status.Wait.Kind))
+	}
+}

@@ -1,0 +1,402 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
+)
+
+// Model answers: the gateway, behind one door.
+type Model interface {
+	Answer(ctx context.Context, req decouple.Request) (decouple.Answer, error)
+	Price(model string) decouple.Price
+}
+
+// Config is what an engine needs. Store, Model and Agents are required.
+type Config struct {
+	Store   journal.Store
+	Model   Model
+	Tools   []decouple.Tool
+	Agents  []decouple.Agent
+	Workers int            // runs at work at once, default 64
+	Watch   func(Signal)   // told what goes on; must not block
+	Actor   decouple.Actor // who starts and resumes runs; default the person "local"
+}
+
+// Engine drives runs.
+type Engine struct {
+	Config
+	tools  map[string]decouple.Tool
+	agents map[decouple.AgentName]decouple.Agent
+
+	mu     sync.Mutex
+	jobs   map[decouple.RunID]*job
+	states stateCache
+	known  map[decouple.VersionHash]decouple.Agent
+}
+
+// New checks a configuration.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Store == nil || cfg.Model == nil || len(cfg.Agents) == 0 {
+		return nil, decouple.Errorf(decouple.Invalid, "an engine needs a journal, a model and agents")
+	}
+	if cfg.Workers <= 0 {
+		cfg.Workers = 64
+	}
+	if cfg.Watch == nil {
+		cfg.Watch = func(Signal) {}
+	}
+	if cfg.Actor.Kind == "" {
+		cfg.Actor = decouple.Actor{Kind: decouple.ActorPerson, ID: "local"}
+	}
+	e := &Engine{
+		Config: cfg, tools: map[string]decouple.Tool{}, agents: map[decouple.AgentName]decouple.Agent{},
+		jobs: map[decouple.RunID]*job{}, known: map[decouple.VersionHash]decouple.Agent{},
+	}
+	for _, t := range cfg.Tools {
+		e.tools[t.Spec().Name] = t
+	}
+	for _, a := range cfg.Agents {
+		e.agents[a.Name] = a
+		for _, name := range a.Tools {
+			if e.tools[name] == nil {
+				return nil, decouple.Errorf(decouple.Invalid, "agent %s wants the tool %s, which is not here", a.Name, name)
+			}
+		}
+	}
+	return e, nil
+}
+
+// Start is what a root run begins with. Agent and Task are required.
+type Start struct {
+	Tenant   decouple.TenantID // default the local one
+	Agent    decouple.AgentName
+	Task     decouple.Task
+	Sources  decouple.Sources
+	Envelope decouple.Envelope // set fields go before those of the agent
+	Labels   []string
+	Site     decouple.Site
+	Priority int
+	Key      string // idempotency: a second start with it gives the first run
+}
+
+// Start makes a root run, ready to be driven, and says its id.
+func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
+	if st.Tenant == "" {
+		st.Tenant = decouple.LocalTenant
+	}
+	a, ok := e.agents[st.Agent]
+	if !ok {
+		return "", decouple.Errorf(decouple.NotFound, "there is no agent %q", st.Agent)
+	}
+	env := over(a.Envelope, st.Envelope)
+	price := e.Model.Price(a.Model)
+	if env.USD > 0 && !price.Known {
+		return "", decouple.Errorf(decouple.Invalid, "a limit of %s USD cannot be kept: the price of the model is not known; say it with --price-in and --price-out, or limit tokens with --tokens", env.USD)
+	}
+	id := decouple.RunID("r" + strings.ToLower(rand.Text()[:10]))
+	run := decouple.Run{
+		ID: id, Tenant: st.Tenant, Root: id, Agent: a.Name, Version: a.Version, Class: a.Class, Labels: st.Labels, Site: st.Site,
+		Priority: st.Priority, IdempotencyKey: st.Key, Trace: newTrace(), Sources: st.Sources,
+	}
+	if env.Time > 0 {
+		run.Deadline = time.Now().Add(env.Time).UTC().Truncate(time.Microsecond)
+	}
+	task, err := json.Marshal(st.Task)
+	if err != nil {
+		return "", err
+	}
+	if err := e.keepVersion(ctx, st.Tenant, a); err != nil {
+		return "", err
+	}
+	p := created{Run: run, Label: st.Task.Question, Task: task, Envelope: env, Price: price}
+	n, pins, err := e.newRun(ctx, p, a, e.Actor, "")
+	if err != nil {
+		return "", err
+	}
+	_, err = e.Store.Commit(ctx, journal.Mutation{
+		ID: decouple.CommitID("start/" + string(id)), Stream: decouple.RunStream(st.Tenant, id), Create: []journal.NewRun{n}, Pin: pins,
+	})
+	if decouple.KindOf(err) == decouple.Conflict && st.Key != "" {
+		rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: st.Tenant, Key: st.Key})
+		if err == nil && len(rows) == 1 {
+			return rows[0].ID, nil
+		}
+	}
+	return id, err
+}
+
+func newTrace() decouple.TraceID {
+	var b [16]byte
+	rand.Read(b[:])
+	return decouple.TraceID(hex.EncodeToString(b[:]))
+}
+
+// over takes b's fields where they are set, else a's.
+func over(a, b decouple.Envelope) decouple.Envelope {
+	set := func(v, o int64) int64 {
+		if o != 0 {
+			return o
+		}
+		return v
+	}
+	return decouple.Envelope{
+		USD: decouple.Money(set(int64(a.USD), int64(b.USD))), Tokens: set(a.Tokens, b.Tokens), ToolCalls: set(a.ToolCalls, b.ToolCalls),
+		Agents: set(a.Agents, b.Agents), Depth: int(set(int64(a.Depth), int64(b.Depth))), Children: int(set(int64(a.Children), int64(b.Children))),
+		Steps: int(set(int64(a.Steps), int64(b.Steps))), Time: time.Duration(set(int64(a.Time), int64(b.Time))), WriteUp: int(set(int64(a.WriteUp), int64(b.WriteUp))),
+	}
+}
+
+// newRun makes a run's first event, with the reservation for its first model call.
+func (e *Engine) newRun(ctx context.Context, p created, a decouple.Agent, by decouple.Actor, cause decouple.EventID) (journal.NewRun, []decouple.BlobID, error) {
+	s := State{Agent: a}
+	p.apply(&s)
+	p.Reserve = s.ahead(0)
+	ev, pin, err := e.encode(ctx, p, p.Run, by, cause)
+	return journal.NewRun{Run: p.Run, Label: p.Label, Events: []journal.NewEvent{ev}}, pin, err
+}
+
+// encode makes an event of a payload; one that is too long goes into a blob, and the event says where.
+func (e *Engine) encode(ctx context.Context, p payload, run decouple.Run, by decouple.Actor, cause decouple.EventID) (journal.NewEvent, []decouple.BlobID, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return journal.NewEvent{}, nil, err
+	}
+	b, pins, err := e.shrink(ctx, run, b)
+	return journal.NewEvent{
+		Kind: p.kind(), KindVersion: kindVersion, Actor: by, Causation: cause, RootRun: run.Root, Trace: run.Trace, Subject: run.Subject, Payload: b,
+	}, pins, err
+}
+
+// elsewhere stands in an event or a message for a body that is kept as a blob.
+type elsewhere struct {
+	Blob decouple.BlobID `json:"in_blob"`
+}
+
+func (e *Engine) shrink(ctx context.Context, run decouple.Run, b []byte) ([]byte, []decouple.BlobID, error) {
+	if len(b) <= journal.MaxPayload {
+		return b, nil, nil
+	}
+	blob, err := e.Store.PutBlob(ctx, run.Tenant, run.Subject, strings.NewReader(string(b)))
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err = json.Marshal(elsewhere{blob.ID})
+	return b, []decouple.BlobID{blob.ID}, err
+}
+
+// Drive works on the tree of root until all its runs have ended, and gives the root's final state. When ctx ends, what is under way is parked as
+// interrupted and the error is Canceled; Resume and Drive go on from there.
+func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decouple.RunID) (State, error) {
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	d := drive{Engine: e, tenant: tenant, root: root, ended: make(chan error, 2), idle: make(chan struct{}, 1)}
+	slots := make(chan struct{}, e.Workers)
+	claims := make(chan journal.Claim)
+	var claiming sync.WaitGroup
+	claiming.Go(func() {
+		defer close(claims)
+		for {
+			c, err := e.Store.Claim(inner, root)
+			if err != nil {
+				if inner.Err() == nil {
+					d.ended <- err
+				}
+				return
+			}
+			claims <- c
+		}
+	})
+	if open, err := d.open(ctx); err != nil || open == 0 {
+		stop(nil)
+		for range claims {
+		}
+		s, lerr := Load(context.WithoutCancel(ctx), e.Store, tenant, root)
+		return s, errors.Join(err, lerr)
+	}
+	var work sync.WaitGroup
+	err := d.dispatch(inner, claims, slots, &work)
+	stop(nil)
+	for c := range claims { // claimed and not begun: given back
+		err = errors.Join(err, e.giveBack(c))
+	}
+	work.Wait()
+	claiming.Wait()
+	if err == nil && ctx.Err() != nil {
+		err = decouple.Errorf(decouple.Canceled, "interrupted: %w", context.Cause(ctx))
+	}
+	s, lerr := Load(context.WithoutCancel(ctx), e.Store, tenant, root)
+	if err == nil {
+		err = lerr
+	}
+	return s, err
+}
+
+// drive is one call of Drive.
+type drive struct {
+	*Engine
+	tenant decouple.TenantID
+	root   decouple.RunID
+	ended  chan error
+	idle   chan struct{}
+	mu     sync.Mutex
+	active int
+}
+
+// dispatch hands claims to workers until the tree has ended, ctx ends, or a worker fails.
+func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, slots chan struct{}, work *sync.WaitGroup) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-d.ended:
+			return err
+		case <-d.idle:
+			if done, err := d.check(ctx); done || err != nil {
+				return err
+			}
+		case c, ok := <-claims:
+			if !ok {
+				claims = nil
+				continue
+			}
+			d.mu.Lock()
+			d.active++
+			d.mu.Unlock()
+			slots <- struct{}{}
+			work.Go(func() {
+				err := d.work(ctx, c)
+				<-slots
+				d.left(err)
+			})
+		}
+	}
+}
+
+// left counts a worker out; the last one has it looked whether anything is left to do.
+func (d *drive) left(err error) {
+	d.mu.Lock()
+	d.active--
+	idle := d.active == 0
+	d.mu.Unlock()
+	if err != nil {
+		select {
+		case d.ended <- err:
+		default:
+		}
+	}
+	if idle {
+		select {
+		case d.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// open counts the runs of the tree that have not ended.
+func (d *drive) open(ctx context.Context) (int, error) {
+	rows, err := d.Store.Runs(ctx, journal.RunFilter{Tenant: d.tenant, Root: d.root})
+	if err == nil && len(rows) == 0 {
+		err = decouple.Errorf(decouple.NotFound, "there is no run %s", d.root)
+	}
+	return len(slices.DeleteFunc(rows, func(r journal.RunRow) bool { return r.Status == decouple.RunEnded })), err
+}
+
+// check is called when nobody works: the tree has ended, or somebody is ready, or waits for a time; otherwise nothing will ever wake it, and that is said.
+func (d *drive) check(ctx context.Context) (bool, error) {
+	rows, err := d.Store.Runs(ctx, journal.RunFilter{Tenant: d.tenant, Root: d.root})
+	if err != nil {
+		return false, err
+	}
+	var stuck []string
+	for _, r := range rows {
+		switch {
+		case r.Status == decouple.RunReady || r.Status == decouple.RunRunning || r.Wait.Kind == decouple.WaitTimer:
+			return false, nil
+		case r.Status == decouple.RunParked:
+			stuck = append(stuck, string(r.ID)+" waits for "+string(r.Wait.Kind)+" "+r.Wait.For)
+		}
+	}
+	if len(stuck) == 0 {
+		return true, nil
+	}
+	return true, decouple.Errorf(decouple.Internal, "nothing will wake what is left of run %s: %s", d.root, strings.Join(stuck, "; "))
+}
+
+// giveBack makes a claimed run ready again.
+func (e *Engine) giveBack(c journal.Claim) error {
+	_, err := e.Store.Commit(context.Background(), journal.Mutation{
+		ID: decouple.CommitID("back/" + string(c.Run.ID) + "/" + rand.Text()[:8]), Stream: decouple.RunStream(c.Run.Tenant, c.Run.ID),
+		Expect: c.Seq, Epoch: c.Epoch, Status: &journal.StatusChange{Status: decouple.RunParked, Wait: decouple.Wait{Kind: decouple.WaitInterrupted}, Seen: c.Inbox},
+	})
+	if decouple.KindOf(err) == decouple.Conflict {
+		return nil // a message came meanwhile; the next process finds it running under an old lease
+	}
+	return err
+}
+
+// Resume makes what an ended process left of a tree ready again, and says how many runs.
+func (e *Engine) Resume(ctx context.Context, tenant decouple.TenantID, root decouple.RunID) (int, error) {
+	return e.Store.Reclaim(ctx, tenant, root)
+}
+
+// Cancel ends a run and everything under it. Runs at work stop at once; the others when a worker takes them up. It says how many were told.
+func (e *Engine) Cancel(ctx context.Context, tenant decouple.TenantID, id decouple.RunID, c Cancellation) (int, error) {
+	rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: tenant, Root: id.Root()})
+	if err != nil {
+		return 0, err
+	}
+	body, err := json.Marshal(canceled(c))
+	if err != nil {
+		return 0, err
+	}
+	m := journal.Mutation{ID: decouple.CommitID("cancel/" + string(id) + "/" + rand.Text()[:8]), Stream: decouple.RunStream(tenant, id)}
+	known := false
+	for _, r := range rows {
+		known = known || r.ID == id
+		if r.Status != decouple.RunEnded && (r.ID == id || strings.HasPrefix(string(r.ID), string(id)+".")) {
+			m.Put = append(m.Put, journal.Put{To: r.ID, Kind: messageCancel, From: c.By, Body: body, Urgent: true})
+		}
+	}
+	switch {
+	case !known:
+		return 0, decouple.Errorf(decouple.NotFound, "there is no run %s", id)
+	case len(m.Put) == 0:
+		return 0, decouple.Errorf(decouple.Conflict, "run %s has ended already", id)
+	}
+	if _, err := e.Store.Commit(ctx, m); err != nil {
+		return 0, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range m.Put {
+		if j := e.jobs[p.To]; j != nil {
+			j.stop(errPoked)
+		}
+	}
+	return len(m.Put), nil
+}
+
+// Cancellation says who cancels and why.
+type Cancellation struct {
+	By  string `json:"by"`
+	Why string `json:"why,omitempty"`
+}
+
+// errPoked interrupts what a job is doing because its inbox has something urgent.
+var errPoked = errors.New("there is an urgent message")
+
+// The kinds of message in a run's inbox.
+const (
+	messageJoined = "joined"
+	messageCancel = "cancel"
+)

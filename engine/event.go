@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"encoding/json"
+	"time"
+
+	"decouple.dev/decouple"
+)
+
+// The kinds of event in a run's stream, and the version this program writes. A kind version's meaning never changes.
+const (
+	kindCreated     decouple.EventKind = "run.created"
+	kindAnswered    decouple.EventKind = "model.answered"
+	kindLost        decouple.EventKind = "model.lost"
+	kindReturned    decouple.EventKind = "tools.returned"
+	kindCanceled    decouple.EventKind = "run.canceled"
+	kindInterrupted decouple.EventKind = "run.interrupted"
+	kindEnded       decouple.EventKind = "run.ended"
+	kindAgent       decouple.EventKind = "agent.versioned" // in an agent's stream
+
+	kindVersion = 1
+)
+
+// created is the payload of run.created.
+type created struct {
+	Run      decouple.Run      `json:"run"`
+	Label    string            `json:"label,omitempty"`
+	Task     json.RawMessage   `json:"task"`
+	Call     decouple.CallID   `json:"call,omitempty"` // of the parent, that spawned it
+	Envelope decouple.Envelope `json:"envelope,omitzero"`
+	Price    decouple.Price    `json:"price,omitzero"` // of its model, when it was created
+	Reserve  *account          `json:"reserve,omitempty"`
+}
+
+// progress is what most events carry: what came back since the last one, and what is set aside for the next call.
+type progress struct {
+	Results []result        `json:"results,omitempty"`
+	Spawned []spawned       `json:"spawned,omitempty"`
+	Wrap    *decouple.Cause `json:"wrap,omitempty"` // why the search ended, when the writer is spawned
+	Reserve *account        `json:"reserve,omitempty"`
+}
+
+// answered is the payload of model.answered.
+type answered struct {
+	progress
+	Step    int              `json:"step"`
+	Prefix  string           `json:"prefix"` // hash of the conversation that the model was given
+	Message decouple.Message `json:"message"`
+	Finish  decouple.Finish  `json:"finish"`
+	Model   string           `json:"model"`
+	Usage   decouple.Usage   `json:"usage"`
+	Final   string           `json:"final,omitempty"` // why the model was told to finish
+}
+
+// lost is the payload of model.lost: a call whose outcome nobody recorded is settled at what was reserved for it.
+type lost struct {
+	progress
+	Step    int     `json:"step"`
+	Settled account `json:"settled"`
+}
+
+// canceled is the payload of run.canceled.
+type canceled struct {
+	By  string `json:"by"`
+	Why string `json:"why,omitempty"`
+}
+
+// interrupted is the payload of run.interrupted: the node was told to stop, the run goes on when somebody resumes it.
+type interrupted struct {
+	By string `json:"by"`
+}
+
+// ended is the payload of run.ended.
+type ended struct {
+	progress
+	Cause   decouple.Cause `json:"cause"`
+	Answer  string         `json:"answer,omitempty"`
+	Settled *account       `json:"settled,omitempty"` // for a call that failed, or whose outcome is not known
+}
+
+// result answers one call: a tool's outcome, a child's end, or a refusal of the engine.
+type result struct {
+	Call    decouple.CallID `json:"call"`
+	Text    string          `json:"text"`
+	Error   bool            `json:"error,omitempty"`
+	Found   []string        `json:"found,omitempty"`
+	Refused string          `json:"refused,omitempty"` // why the engine did not perform it: "repeated", "limit", "agent"
+	Child   *joined         `json:"child,omitempty"`
+}
+
+// spawned is a child that an event creates.
+type spawned struct {
+	Call  decouple.CallID `json:"call"`
+	Child decouple.RunID  `json:"child"`
+	Grant account         `json:"grant,omitzero"`
+}
+
+// joined is what a child's end brings: the body of the message in its parent's inbox.
+type joined struct {
+	Child  decouple.RunID  `json:"child"`
+	Call   decouple.CallID `json:"call"`
+	Cause  decouple.Cause  `json:"cause"`
+	Answer string          `json:"answer,omitempty"`
+	Used   account         `json:"used"`
+}
+
+// account is an amount of everything that an envelope counts.
+type account struct {
+	USD    decouple.Money `json:"usd,omitempty"`
+	Tokens int64          `json:"tokens,omitempty"`
+	Tools  int64          `json:"tools,omitempty"`
+	Agents int64          `json:"agents,omitempty"`
+}
+
+func (a account) plus(b account) account {
+	return account{a.USD + b.USD, a.Tokens + b.Tokens, a.Tools + b.Tools, a.Agents + b.Agents}
+}
+
+func (a account) minus(b account) account {
+	return account{a.USD - b.USD, a.Tokens - b.Tokens, a.Tools - b.Tools, a.Agents - b.Agents}
+}
+
+// CallRecord is a tool call of a run and what became of it.
+type CallRecord struct {
+	ID      decouple.CallID
+	ModelID string // the model's own id of the call
+	Name    string
+	Args    json.RawMessage
+	Outcome *decouple.Outcome // nil while it is open
+	Child   decouple.RunID    // that it spawned
+}
+
+// Child is a run that this one spawned.
+type Child struct {
+	ID    decouple.RunID
+	Call  decouple.CallID
+	Grant account
+	End   *joined // nil while it is open
+}
+
+// State is the fold of a run's events.
+type State struct {
+	Run      decouple.Run
+	Agent    decouple.Agent // the pinned version; not from the run's own events
+	Label    string
+	Call     decouple.CallID // of the parent
+	Envelope decouple.Envelope
+	Price    decouple.Price
+	Seq      decouple.Seq
+	event    decouple.EventID // newest
+	Now      time.Time        // of the newest event
+	Created  time.Time
+
+	Messages []decouple.Message
+	Steps    int // answers of the model
+	Calls    []CallRecord
+	open     int // calls before this index are answered
+	Children []Child
+	Usage    decouple.Usage // own answers
+	Lost     account        // settled for calls whose outcome is not known
+
+	used     account // own and of children that ended
+	lent     account // granted to children that have not
+	reserved account // for the next model call
+	prefix   [32]byte
+	found    map[string]bool
+	barren   int            // answers in a row whose tools found nothing new
+	final    string         // why the model was told to finish, if it was
+	short    string         // which limit was met
+	wrap     decouple.Cause // why the search ended
+	writing  bool           // the writer was spawned
+	stop     *canceled
+
+	Cause  decouple.Cause // of an ended run
+	Answer string
+}
+
+// Ended says whether the run is over.
+func (s *State) Ended() bool { return s.Cause.Kind != "" }
+
+// Used says what the run and its children used of the envelope.
+func (s *State) Used() decouple.Envelope {
+	return decouple.Envelope{USD: s.used.USD, Tokens: s.used.Tokens, ToolCalls: s.used.Tools, Agents: s.used.Agents}
+}

@@ -1,0 +1,333 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
+)
+
+// job is a run while a worker has it.
+type job struct {
+	*Engine
+	claim   journal.Claim
+	s       *State
+	riding  []result         // came back, applied to s, not yet committed
+	consume journal.InboxSeq // newest message that riding or s holds
+	wakened bool             // the inbox is to be read
+	parent  context.Context
+	ctx     context.Context // of what it is doing; stopped by an urgent message
+	stop    context.CancelCauseFunc
+}
+
+// work takes a run as far as it goes now: to its end, or to where it waits. Its error is fatal for the drive.
+func (e *Engine) work(ctx context.Context, c journal.Claim) error {
+	j := &job{Engine: e, claim: c, consume: c.Consumed, wakened: c.Inbox > c.Consumed, parent: ctx}
+	j.ctx, j.stop = context.WithCancelCause(ctx)
+	defer j.stop(nil)
+	e.mu.Lock()
+	e.jobs[c.Run.ID] = j
+	j.s = e.states.take(c.Run.ID, c.Seq)
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		delete(e.jobs, c.Run.ID)
+		if j.s != nil && !j.s.Ended() {
+			e.states.put(j.s)
+		}
+		e.mu.Unlock()
+	}()
+	if j.s == nil {
+		s, err := Load(ctx, e.Store, c.Run.Tenant, c.Run.ID)
+		if ctx.Err() != nil {
+			return e.giveBack(c)
+		}
+		if err != nil {
+			return err
+		}
+		j.s = &s
+	}
+	e.tell(j.s, SignalWorking, "")
+	err := j.run(ctx)
+	if err != nil {
+		j.drop()
+	}
+	return err
+}
+
+// drop forgets the state: what was folded may not have been committed.
+func (j *job) drop() { j.s = nil }
+
+// run performs effects until the run ends or waits.
+func (j *job) run(ctx context.Context) error {
+	if j.claim.Left {
+		if err := j.settleLost(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		if ctx.Err() != nil {
+			return j.interrupt()
+		}
+		if j.ctx.Err() != nil {
+			j.poked()
+		}
+		if j.wakened {
+			if err := j.readInbox(); err != nil {
+				return err
+			}
+		}
+		var done bool
+		var err error
+		switch eff := Next(j.s).(type) {
+		case nil:
+			return nil
+		case CallModel:
+			done, err = j.callModel(eff)
+		case CallTools:
+			err = j.callTools(eff)
+		case Refuse:
+			j.ride(eff.results)
+		default: // Spawn, Wait, Finish
+			done, err = j.commit(nil, eff)
+		}
+		if errors.Is(err, errAgain) {
+			err = nil
+		}
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// errAgain sends the job back to its loop: it was interrupted by a message or by the end of the drive, and the loop sees which.
+var errAgain = errors.New("look again")
+
+// ride applies results now and has the next commit carry them.
+func (j *job) ride(rs []result) {
+	j.s.applyResults(rs)
+	j.riding = append(j.riding, rs...)
+}
+
+// settleLost settles the model call that an ended process may have begun. A model in this process died with it and used nothing.
+func (j *job) settleLost(ctx context.Context) error {
+	if j.s.reserved == (account{}) || j.s.Price.Local {
+		return nil
+	}
+	_, err := j.commit(lost{Step: j.s.Steps + 1, Settled: j.s.reserved}, nil)
+	return err
+}
+
+// readInbox takes the messages that came: ends of children, and the wish that the run be canceled.
+func (j *job) readInbox() error {
+	ctx := context.WithoutCancel(j.ctx)
+	msgs, err := j.Store.Inbox(ctx, j.s.Run.Tenant, j.s.Run.ID)
+	if err != nil {
+		return err
+	}
+	j.wakened = false
+	var results []result
+	for _, m := range msgs {
+		if m.Seq <= j.consume {
+			continue
+		}
+		j.consume = m.Seq
+		body, err := fetch(ctx, j.Store, j.s.Run.Tenant, m.Body)
+		if err != nil {
+			return err
+		}
+		if m.Kind == messageCancel {
+			var c canceled
+			if err := json.Unmarshal(body, &c); err != nil {
+				return err
+			}
+			if j.s.stop == nil {
+				if _, err := j.commit(c, nil); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		var end joined
+		if err := json.Unmarshal(body, &end); err != nil {
+			return err
+		}
+		results = append(results, result{Call: end.Call, Text: endText(end), Error: end.Cause.Kind != decouple.CauseDone, Child: &end})
+	}
+	// Joins reach the agent in spawn order, whatever order the children ended in.
+	slices.SortStableFunc(results, func(a, b result) int { return j.spawnOrder(a.Child.Child) - j.spawnOrder(b.Child.Child) })
+	j.ride(results)
+	return nil
+}
+
+func (j *job) spawnOrder(id decouple.RunID) int {
+	return slices.IndexFunc(j.s.Children, func(c Child) bool { return c.ID == id })
+}
+
+// endText is what a parent's agent reads of a child's end.
+func endText(e joined) string {
+	if e.Cause.Kind == decouple.CauseDone {
+		return e.Answer
+	}
+	s := fmt.Sprintf("agent %s ended: %s", e.Child, e.Cause.Kind)
+	if e.Cause.Why != "" {
+		s += " (" + e.Cause.Why + ")"
+	}
+	if e.Answer != "" {
+		s += "; it had said: " + e.Answer
+	}
+	return s
+}
+
+// interrupt parks the run until somebody resumes it: the node was told to stop.
+func (j *job) interrupt() error {
+	_, err := j.commit(interrupted{By: j.Actor.ID}, nil)
+	j.drop()
+	return err
+}
+
+// callModel asks the model, with what is reserved for it, and commits the answer together with what follows from it.
+func (j *job) callModel(eff CallModel) (bool, error) {
+	s := j.s
+	if eff.Need.Tokens > s.reserved.Tokens || eff.Need.USD > s.reserved.USD {
+		if _, err := j.commit(progress{}, nil); err != nil { // reserves
+			return false, err
+		}
+	}
+	specs := make([]decouple.ToolSpec, 0, len(eff.Offer))
+	for _, name := range eff.Offer {
+		if name == decouple.ToolSpawn {
+			specs = append(specs, j.spawnSpec())
+		} else {
+			specs = append(specs, j.tools[name].Spec())
+		}
+	}
+	req := decouple.Request{
+		Run: s.Run.ID, Step: eff.Step, Model: s.Agent.Model, Tools: specs, NoTools: eff.NoTools, MaxTokens: eff.MaxTokens,
+		Messages: s.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) },
+	}
+	j.tell(s, SignalCalling, "")
+	ctx, cancel := j.ctx, context.CancelFunc(func() {})
+	if d := s.searchDeadline(); !d.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, d)
+	}
+	ans, err := j.Model.Answer(ctx, req)
+	cancel()
+	if err != nil {
+		return j.modelFailed(err)
+	}
+	p := answered{
+		progress: progress{}, Step: eff.Step, Prefix: s.prefixHash(), Message: ans.Message, Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,
+	}
+	return j.commit(p, nil)
+}
+
+// request is the conversation as the model gets it.
+func (s *State) request(final string) []decouple.Message {
+	msgs := make([]decouple.Message, 0, len(s.Messages)+2)
+	if s.Agent.Prompt != "" {
+		msgs = append(msgs, decouple.Text(decouple.System, s.Agent.Prompt))
+	}
+	msgs = append(msgs, s.Messages...)
+	if final != "" {
+		msgs = append(msgs, decouple.Text(decouple.User, "Finish now with what you have, without calling a tool: "+final+"."))
+	}
+	return msgs
+}
+
+// modelFailed decides what the gateway's last word means: a stop that the loop understands, the end of the run's time, or a failure.
+func (j *job) modelFailed(err error) (bool, error) {
+	if j.ctx.Err() != nil {
+		return false, errAgain
+	}
+	settled := j.s.reserved
+	if j.s.Price.Local {
+		settled = account{}
+	}
+	if decouple.KindOf(err) == decouple.Deadline {
+		if _, err := j.commit(lost{Step: j.s.Steps + 1, Settled: settled}, nil); err != nil { // also brings the time up to date
+			return false, err
+		}
+		if _, again := Next(j.s).(CallModel); !again {
+			return false, nil
+		}
+	}
+	f := j.s.finish(decouple.Cause{Kind: decouple.CauseFailed, Why: err.Error(), Err: decouple.KindOf(err)})
+	return j.commit(ended{Cause: f.Cause, Answer: f.Answer, Settled: &settled}, f)
+}
+
+// poked makes the job read its inbox and work on under a fresh context.
+func (j *job) poked() {
+	j.wakened = true
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.ctx, j.stop = context.WithCancelCause(j.parent)
+}
+
+// callTools performs calls at once. Results of tools without effects ride with the next commit; others get a commit of their own.
+func (j *job) callTools(eff CallTools) error {
+	results := make([]result, len(eff.Calls))
+	errs := make([]error, len(eff.Calls))
+	rides := true
+	var wg sync.WaitGroup
+	for i, c := range eff.Calls {
+		t := j.tools[c.Name]
+		if t == nil || !slices.Contains(j.s.Agent.Tools, c.Name) {
+			results[i] = result{Call: c.ID, Error: true, Refused: refusedAgent, Text: fmt.Sprintf("there is no tool %q here; the tools are %v", c.Name, j.s.Agent.Tools)}
+			continue
+		}
+		rides = rides && t.Spec().Effect == decouple.EffectNone
+		j.tell(j.s, SignalTool, c.Name)
+		if len(eff.Calls) == 1 {
+			results[i], errs[i] = j.callTool(t, c)
+			continue
+		}
+		wg.Go(func() { results[i], errs[i] = j.callTool(t, c) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	j.ride(results)
+	if rides {
+		return nil
+	}
+	_, err := j.commit(progress{}, nil)
+	return err
+}
+
+// callTool performs one call; what fails is told to the model, unless it was the run that was stopped.
+func (j *job) callTool(t decouple.Tool, c CallRecord) (result, error) {
+	out, err := t.Do(j.ctx, decouple.Invocation{
+		Run: j.s.Run, Call: c.ID, Key: string(j.s.Run.ID) + "/" + string(c.ID), Name: c.Name, Args: c.Args,
+	})
+	if err != nil && j.ctx.Err() != nil {
+		return result{}, errAgain
+	}
+	if err != nil {
+		out = decouple.Outcome{Text: "the tool failed: " + err.Error(), Error: true}
+	}
+	return result{Call: c.ID, Text: out.Text, Error: out.Error, Found: out.Found}, nil
+}
+
+func (j *job) spawnSpec() decouple.ToolSpec {
+	return decouple.ToolSpec{
+		Name:   decouple.ToolSpawn,
+		Effect: decouple.EffectIdempotent,
+		Description: fmt.Sprintf("Hands a task to a sub-agent (one of %v) and waits for its answer. Several calls in one answer work at the same time; results come in the order of the calls.",
+			j.s.Agent.Agents),
+		Params: json.RawMessage(spawnSchema),
+	}
+}
+
+const spawnSchema = `{"type":"object","required":["agent","task"],"additionalProperties":false,"properties":{` +
+	`"agent":{"type":"string"},"task":{"type":"object","required":["question"],"additionalProperties":false,"properties":{` +
+	`"question":{"type":"string"},"objective":{"type":"string","description":"what the answer is for"},` +
+	`"theme":{"type":"array","items":{"type":"string"},"description":"terms of the whole question"},` +
+	`"section":{"type":"array","items":{"type":"string"},"description":"heading path to begin at"},` +
+	`"sources":{"type":"array","items":{"type":"string"},"description":"notes to begin with"}}}}}`
