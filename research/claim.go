@@ -235,7 +235,7 @@ func quotedFault(statement, all string) string {
 
 var quoted = regexp.MustCompile(`"([^"]+)"|“([^”]+)”`)
 
-// relevanceFault says that the quotations speak of something else: half of a statement's telling terms must occur in them.
+// relevanceFault says that the quotations speak of something else: half of a statement's telling terms must occur in them, and of two both.
 func relevanceFault(statement, all string) string {
 	terms := telling(statement)
 	if len(terms) == 0 {
@@ -248,7 +248,7 @@ func relevanceFault(statement, all string) string {
 			shared++
 		}
 	}
-	if shared*2 < len(terms) {
+	if shared*2 < len(terms) || len(terms) == 2 && shared < 2 {
 		return "the quotations speak of something else"
 	}
 	return ""

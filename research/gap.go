@@ -109,7 +109,7 @@ func refusedSpawns(r Record) []Gap {
 	var gaps []Gap
 	for _, c := range r.Calls {
 		var args decouple.SpawnArgs
-		if c.Name != decouple.ToolSpawn || c.Outcome == nil || !c.Outcome.Error || json.Unmarshal(c.Args, &args) != nil || args.Task.Question == "" {
+		if c.Name != decouple.ToolSpawn || c.Child != "" || c.Outcome == nil || !c.Outcome.Error || json.Unmarshal(c.Args, &args) != nil || args.Task.Question == "" {
 			continue
 		}
 		gaps = append(gaps, Gap{args.Task.Question, "no agent was sent: " + shorten(c.Outcome.Text, 300)})

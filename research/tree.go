@@ -38,6 +38,7 @@ type Call struct {
 	Name    string
 	Args    json.RawMessage
 	Outcome *decouple.Outcome // nil if none is known
+	Child   decouple.RunID    // that it spawned, if it did
 }
 
 // Order sorts the records: by their runs' path, so that a parent comes before its children and these come as they were spawned.
