@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ type group struct {
 	syncing   sync.Mutex
 	committed atomic.Int64 // number of the newest batch in the log
 	synced    int64        // number of the newest batch on disk; guarded by syncing
+	beat      int64        // newest in the mark; guarded by syncing
 	durable   atomic.Int64 // position of the newest event on disk
 	grown     chan struct{}
 	frames    atomic.Int64 // in the log after the last checkpoint
@@ -75,6 +77,13 @@ func (g *group) fail(err error) {
 	if g.failed == nil {
 		g.failed = err
 	}
+}
+
+// die makes every later call answer err and wakes who waits for a run or for news.
+func (s *Store) die(err error) {
+	s.group.fail(err)
+	s.queue.close()
+	s.group.ring()
 }
 
 func (g *group) err() error {
@@ -170,13 +179,13 @@ func (s *Store) lead() {
 	if err == nil {
 		err = s.transact(b, batchOf)
 	}
-	number, head := int64(0), markValue{s.head, s.lastSum}
+	number, head := int64(0), markValue{s.head, s.lastSum, s.beat}
 	if err == nil {
 		number = g.committed.Add(1)
 	}
 	s.db.Unlock()
 	if err != nil {
-		g.fail(err)
+		s.die(err)
 	}
 	s.passLead()
 	if err == nil && !lazy(batchOf) {
@@ -230,6 +239,7 @@ func (s *Store) transact(b *batch, requests []*request) error {
 	if _, err := s.c.exec("begin immediate"); err != nil {
 		return fatal(err)
 	}
+	head := s.head
 	for _, r := range requests {
 		r.err = r.apply(b)
 		if r.err != nil && decouple.KindOf(r.err) == decouple.Internal {
@@ -247,11 +257,30 @@ func (s *Store) transact(b *batch, requests []*request) error {
 			return fatal(err)
 		}
 	}
+	if s.head == head {
+		if err := s.countBeat(); err != nil {
+			s.c.exec("rollback")
+			return fatal(err)
+		}
+	}
 	if _, err := s.c.exec("commit"); err != nil {
 		return fatal(err)
 	}
 	s.stats.transactions.Add(1)
 	return s.bound(b.pages)
+}
+
+// countBeat numbers a transaction that has no event, if this connection changed anything since the last one, so that the mark can tell when it gets lost.
+func (s *Store) countBeat() error {
+	v, err := s.c.one("select total_changes()")
+	if err != nil || num(v[0]) == s.changes {
+		return err
+	}
+	s.changes = num(v[0]) + 1 // with the row that follows
+	s.beat++
+	_, err = s.c.exec("insert into meta values (?,?,?) on conflict (key) do update set value = excluded.value, sum = excluded.sum",
+		withSum("meta", "beat", strconv.FormatInt(s.beat, 10))...)
+	return err
 }
 
 // bound keeps the write-ahead log from growing without end: it asks for a checkpoint, and when those cannot keep up does one itself.
@@ -282,21 +311,22 @@ func (s *Store) sync(n int64, head markValue) error {
 		upTo := g.committed.Load()
 		if err := fdatasync(s.wal); err != nil {
 			err = asError(err, s.dir)
-			g.fail(err)
+			s.die(err)
 			return err
 		}
 		s.stats.syncs.Add(1)
 		g.synced = upTo
 	}
-	if int64(head.pos) <= g.durable.Load() {
+	if int64(head.pos) <= g.durable.Load() && head.beat <= g.beat {
 		return nil
 	}
 	if err := s.mark.set(head); err != nil {
 		err = asError(err, s.dir)
-		g.fail(err)
+		s.die(err)
 		return err
 	}
 	g.durable.Store(int64(head.pos))
+	g.beat = head.beat
 	g.ring()
 	return nil
 }

@@ -273,10 +273,18 @@ func (p *sample) judge(t *testing.T, what string, spoil func(files map[string][]
 	return outcome{harmless: true}
 }
 
-// names says whether an error speaks of damage, or of a version that nobody wrote.
+// names says whether an error speaks of damage: as such, or as what a damaged header looks like, a version that nobody wrote or a database that
+// is only to be read.
 func names(err error) bool {
-	k := decouple.KindOf(err)
-	return k == decouple.Internal || k == decouple.Invalid && strings.Contains(err.Error(), "version")
+	switch decouple.KindOf(err) {
+	case decouple.Internal:
+		return true
+	case decouple.Invalid:
+		return strings.Contains(err.Error(), "version")
+	case decouple.Unavailable:
+		return strings.Contains(err.Error(), "readonly database")
+	}
+	return false
 }
 
 // tally counts outcomes.

@@ -5,7 +5,7 @@
 // with synchronous=NORMAL, which syncs around checkpoints, and the sync that FULL would add after each transaction is done here, by the
 // leader: the same promise, taken off the path of the next batch.
 //
-// The folder holds journal.db with its -wal and -shm, journal.mark (the newest position that was acknowledged, so that a write-ahead
+// The folder holds journal.db with its -wal and -shm, journal.mark (the newest position and change that were acknowledged, so that a write-ahead
 // log that lost its tail is noticed) and lock (held by the one process that writes; the operating system releases it when that process dies).
 //
 // Every row carries its own checksum; events carry the chain of their stream. A failed COMMIT or sync is fatal for the store: every later call

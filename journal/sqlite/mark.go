@@ -13,8 +13,9 @@ import (
 	"decouple.dev/decouple"
 )
 
-// mark is the newest acknowledged position and its event's checksum, in a small file beside the database. It is written after every sync of the log
-// and itself synced at most every markSync, so a killed process leaves it exact, and a power cut leaves it that much behind.
+// mark is the newest acknowledged position, its event's checksum and the newest acknowledged beat, in a small file beside the database. It is
+// written after every sync of the log and itself synced at most every markSync, so a killed process leaves it exact, and a power cut leaves it
+// that much behind.
 type mark struct {
 	f     *os.File
 	mu    sync.Mutex
@@ -30,10 +31,15 @@ const (
 	markSync = 50 * time.Millisecond
 )
 
+// markValue is how far the journal is. The beat counts transactions that changed something without an event: they too must not get lost unseen.
 type markValue struct {
-	pos decouple.Position
-	sum [32]byte
+	pos  decouple.Position
+	sum  [32]byte
+	beat int64
 }
+
+// markBody is the part of a slot that its checksum covers: position, checksum of the event, beat.
+const markBody = 8 + 32 + 8
 
 // readMark gives the newest valid slot; ok is false if there is no file.
 func readMark(dir string) (v markValue, ok bool, err error) {
@@ -47,11 +53,12 @@ func readMark(dir string) (v markValue, ok bool, err error) {
 	valid := false
 	for off := 0; off+markSlot <= len(b); off += markSlot {
 		s := b[off : off+markSlot]
-		if crc32.ChecksumIEEE(s[:40]) != binary.BigEndian.Uint32(s[40:]) {
+		if crc32.ChecksumIEEE(s[:markBody]) != binary.BigEndian.Uint32(s[markBody:]) {
 			continue
 		}
-		if p := decouple.Position(binary.BigEndian.Uint64(s)); !valid || p > v.pos {
-			v.pos, valid = p, true
+		p, beat := decouple.Position(binary.BigEndian.Uint64(s)), int64(binary.BigEndian.Uint64(s[40:]))
+		if !valid || p > v.pos || p == v.pos && beat > v.beat {
+			v.pos, v.beat, valid = p, beat, true
 			copy(v.sum[:], s[8:40])
 		}
 	}
@@ -99,7 +106,8 @@ func (m *mark) set(v markValue) error {
 	var s [markSlot]byte
 	binary.BigEndian.PutUint64(s[:], uint64(v.pos))
 	copy(s[8:], v.sum[:])
-	binary.BigEndian.PutUint32(s[40:], crc32.ChecksumIEEE(s[:40]))
+	binary.BigEndian.PutUint64(s[40:], uint64(v.beat))
+	binary.BigEndian.PutUint32(s[markBody:], crc32.ChecksumIEEE(s[:markBody]))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, err := m.f.WriteAt(s[:], m.slot*markSlot); err != nil {

@@ -122,6 +122,9 @@ func (s *Store) Claim(ctx context.Context, root decouple.RunID) (journal.Claim, 
 				s.queue.leave(ch)
 				return journal.Claim{}, ctx.Err()
 			case <-s.queue.closed:
+				if err := s.group.err(); err != nil {
+					return journal.Claim{}, err
+				}
 				return journal.Claim{}, decouple.Errorf(decouple.Unavailable, "the journal is closed")
 			}
 		}

@@ -55,6 +55,7 @@ func script(c *conn, sql string) error {
 		return err
 	}
 	defer s.Close()
-	_, err = s.Exec(nil) //nolint:staticcheck // the driver's plain form runs scripts
+	//lint:ignore SA1019 the driver's plain form runs scripts
+	_, err = s.Exec(nil)
 	return err
 }

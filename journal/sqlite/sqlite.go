@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type Store struct {
 	c          *conn
 	head       decouple.Position
 	lastSum    [32]byte
+	beat       int64 // of the newest transaction without an event
+	changes    int64 // rows that this connection had changed then
 	streams    cache[decouple.Stream, *stream]
 	works      cache[runKey, *work]
 	claimed    map[runKey]*work
@@ -108,7 +111,7 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	if s.wal, err = os.OpenFile(filepath.Join(cfg.Dir, dbFile+"-wal"), os.O_RDWR, 0); err != nil {
 		return err
 	}
-	if s.mark, err = openMark(cfg.Dir, markValue{s.head, s.lastSum}, cfg.AcceptLoss); err != nil {
+	if s.mark, err = openMark(cfg.Dir, markValue{s.head, s.lastSum, s.beat}, cfg.AcceptLoss); err != nil {
 		return err
 	}
 	if err := s.start(ctx); err != nil {
@@ -134,10 +137,24 @@ func (s *Store) checkMark(m markValue, marked bool, cfg Config) error {
 		copy(s.lastSum[:], raw(v[1]))
 	}
 	s.group.durable.Store(int64(s.head))
-	if cfg.AcceptLoss {
-		return nil
+	s.beat, err = readBeat(s.c)
+	s.group.beat = s.beat
+	if err != nil || cfg.AcceptLoss {
+		return err
 	}
 	return markFault(s.c, cfg.Dir, m, marked, s.head)
+}
+
+// readBeat gives the number of the newest transaction without an event.
+func readBeat(c *conn) (int64, error) {
+	v, err := c.one("select * from meta where key = 'beat'")
+	if err != nil || v == nil {
+		return 0, err
+	}
+	if v, err = checkRow("meta", v); err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(str(v[1]), 10, 64)
 }
 
 // markFault says what of the acknowledged events is missing, or nil.
@@ -148,7 +165,15 @@ func markFault(c *conn, dir string, m markValue, marked bool, head decouple.Posi
 		return decouple.Errorf(decouple.Internal, "the journal in %s holds %d events but its mark %s is gone, so it cannot be known whether all are there: restore the file, or run `decouple verify --accept`", dir, head, markFile)
 	case m.pos > head:
 		return decouple.Errorf(decouple.Internal, "the journal in %s lost its tail: events %d to %d were acknowledged and are not there (the write-ahead log was cut or damaged): %s", dir, head+1, m.pos, remedy)
-	case m.pos == 0:
+	}
+	beat, err := readBeat(c)
+	if err != nil {
+		return err
+	}
+	if m.beat > beat {
+		return decouple.Errorf(decouple.Internal, "the journal in %s lost its tail: %d changes without events, after event %d, were acknowledged and are not there (the write-ahead log was cut or damaged): %s", dir, m.beat-beat, head, remedy)
+	}
+	if m.pos == 0 {
 		return nil
 	}
 	v, err := c.one("select checksum from event where pos = ?", int64(m.pos))
@@ -252,6 +277,8 @@ func asError(err error, dir string) error {
 		return decouple.Errorf(decouple.Unavailable, "the journal in %s cannot be written: %w; give this user the right to write there, or choose another folder with --data", dir, err)
 	case strings.Contains(err.Error(), "full"):
 		return decouple.Errorf(decouple.Unavailable, "the disk of the journal in %s is full: %w; make room and start again: all that was acknowledged is kept", dir, err)
+	case strings.Contains(err.Error(), "disk I/O error"):
+		return decouple.Errorf(decouple.Unavailable, "the disk of the journal in %s refuses: %w; see that it is well and has room, and start again: all that was acknowledged is kept", dir, err)
 	case strings.Contains(err.Error(), "malformed"), strings.Contains(err.Error(), "not a database"):
 		return decouple.Errorf(decouple.Internal, "the journal in %s is damaged: %w; run `decouple verify` and restore the folder from a copy", dir, err)
 	}
