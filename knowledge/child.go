@@ -54,7 +54,7 @@ type pdfReader struct {
 }
 
 // read gives the text of a PDF. Errors are Invalid or TooLarge and say why there is none.
-func (p pdfReader) read(ctx context.Context, data []byte) (string, error) {
+func (p pdfReader) read(ctx context.Context, data string) (string, error) {
 	if len(p.argv) == 0 {
 		return "", decouple.Errorf(decouple.Invalid, "PDFs cannot be read here")
 	}
@@ -63,7 +63,7 @@ func (p pdfReader) read(ctx context.Context, data []byte) (string, error) {
 	out, diag := &bounded{left: document.MaxSize + 1}, &bounded{left: 4 << 10}
 	cmd := exec.CommandContext(ctx, p.argv[0], p.argv[1:]...)
 	cmd.Env = []string{"GOTRACEBACK=none"}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, diag
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(data), out, diag
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError

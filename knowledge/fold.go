@@ -154,7 +154,7 @@ func (b *Base) extract(ctx context.Context, name string, data []byte) (doc *docu
 		return nil, err
 	}
 	if media == document.PDF {
-		if text, err = b.pdf.read(ctx, data); err != nil {
+		if text, err = b.pdf.read(ctx, text); err != nil {
 			return nil, err
 		}
 	}

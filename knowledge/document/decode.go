@@ -15,8 +15,8 @@ import (
 // MaxSize is the largest file, and the largest unpacked text, that is read.
 const MaxSize = 64 << 20
 
-// Decode finds out what the bytes of a file are and gives their text; for a PDF the text is empty and [PDF] must read it. Errors are Invalid or TooLarge
-// and say why the file is not a document.
+// Decode finds out what the bytes of a file are and unpacks them, if need be. What it gives is text, but for a PDF, which [ReadPDF] must read. Errors are Invalid
+// or TooLarge and say why the file is not a document.
 func Decode(name string, data []byte) (Media, string, error) {
 	if len(data) > MaxSize {
 		return "", "", decouple.Errorf(decouple.TooLarge, "larger than %d MB", MaxSize>>20)
@@ -30,7 +30,7 @@ func Decode(name string, data []byte) (Media, string, error) {
 		name = strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".GZ")
 	}
 	if bytes.HasPrefix(data, []byte("%PDF-")) {
-		return PDF, "", nil
+		return PDF, string(data), nil
 	}
 	if err := checkText(data); err != nil {
 		return "", "", err

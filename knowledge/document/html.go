@@ -412,7 +412,11 @@ func (w *htmlWriter) close(gap int) {
 	if b.Kind == "" {
 		b.Kind = Paragraph
 	}
-	b.Nav = w.linked*10 >= len(text)*7 && !strings.HasSuffix(text, ".")
+	share := 5 // tenths of a paragraph; an item may link every word and still belong to a sentence
+	if b.Kind == Item {
+		share = 9
+	}
+	b.Nav = w.linked*10 >= len(text)*share && !strings.HasSuffix(text, ".")
 	w.first = false
 	w.d.add(b)
 }

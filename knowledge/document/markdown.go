@@ -86,16 +86,23 @@ func readMarkdown(d *Document) {
 	}
 }
 
-// firstHeading is the first heading of the outermost level there is.
+// firstHeading is the heading that is the document's title: the one that it begins with, or the only one of the outermost level.
 func firstHeading(d *Document) string {
-	best := -1
+	best, count := -1, 0
 	for i, s := range d.Sections {
-		if s.Level > 0 && (best < 0 || s.Level < d.Sections[best].Level) {
-			best = i
+		switch {
+		case s.Level == 0:
+		case best < 0 || s.Level < d.Sections[best].Level:
+			best, count = i, 1
+		case s.Level == d.Sections[best].Level:
+			count++
 		}
 	}
-	if best < 0 {
+	if best < 0 || count > 1 && d.Blocks[0].Kind != Heading {
 		return ""
+	}
+	if count > 1 {
+		best = d.Blocks[0].Section
 	}
 	return d.Sections[best].Path[len(d.Sections[best].Path)-1]
 }

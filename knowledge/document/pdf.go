@@ -30,7 +30,7 @@ func ReadPDF(r io.ReaderAt, size int64) (text string, err error) {
 		if p.V.IsNull() {
 			continue
 		}
-		writePage(&b, p.Content().Text)
+		writePage(&b, withoutMarks(p, p.Content().Text))
 		if b.Len() > MaxSize {
 			return "", decouple.Errorf(decouple.TooLarge, "its text is larger than %d MB", MaxSize>>20)
 		}
@@ -40,6 +40,22 @@ func ReadPDF(r io.ReaderAt, size int64) (text string, err error) {
 		return "", decouple.Errorf(decouple.Invalid, "the PDF holds no text (%s); it may be scanned pages", pages(doc.NumPage()))
 	}
 	return out, nil
+}
+
+// withoutMarks drops the line ends that the library puts behind every array of glyphs: it shows them in the font at hand, in which they may look like anything.
+func withoutMarks(p pdf.Page, glyphs []pdf.Text) []pdf.Text {
+	marks := map[string]string{}
+	for _, name := range p.Fonts() {
+		font := p.Font(name)
+		base := font.BaseFont()
+		if i := strings.Index(base, "+"); i >= 0 {
+			base = base[i+1:]
+		}
+		if e := font.Encoder(); e != nil {
+			marks[base] = e.Decode("\n")
+		}
+	}
+	return slices.DeleteFunc(glyphs, func(g pdf.Text) bool { return g.S == "\n" || g.S == marks[g.Font] })
 }
 
 func pages(n int) string {
@@ -129,5 +145,9 @@ func lineText(l glyphLine) string {
 		}
 		b.WriteString(g.S)
 	}
-	return strings.TrimSpace(b.String())
+	line := strings.TrimSpace(b.String())
+	if rest, ok := strings.CutPrefix(line, "\ufffd"); ok && strings.HasPrefix(rest, " ") {
+		return "•" + rest // a bullet of a font without names
+	}
+	return line
 }

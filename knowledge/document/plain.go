@@ -25,7 +25,7 @@ var (
 	underline  = regexp.MustCompile(`^(?:={3,}|-{3,}|~{3,}|\^{3,}|\*{3,}|\+{3,}|#{3,}|"{3,}|_{3,}|\.{4,})$`)
 	numbered   = regexp.MustCompile(`^(\d{1,2}(?:\.\d{1,2})*)\.?[ \t]+\p{Lu}[^\n]{1,70}$`)
 	plainMark  = regexp.MustCompile(`^(?:[-*+•]|o|\(?\d{1,3}[.)]|\(?[a-zA-Z][)])[ \t]+`)
-	leaders    = regexp.MustCompile(`(?:\.[ \t]?){4,}[ \t]*\w{1,5}$`)
+	leaders    = regexp.MustCompile(`(?:[.:·][ \t]?){4,}[ \t]*\w{1,5}$`)
 	contentsOf = regexp.MustCompile(`(?i)^(?:table of )?contents$`)
 )
 

@@ -73,7 +73,7 @@ func (s *segmenter) follower() (Block, bool) {
 func (s *segmenter) paragraph(b Block) {
 	sentences := s.sentences(b.Start, b.End)
 	n, ok := s.follower()
-	announces := prose.Open(s.d.block(b))
+	announces := prose.Open(s.d.block(b)) || ok && (n.Kind == Code || n.List > 0) && !prose.Complete(s.d.block(b))
 	if !ok || len(sentences) == 0 {
 		s.at++
 		if !announces {
@@ -244,6 +244,18 @@ func (s *segmenter) listing(intro int) {
 		}
 		return
 	}
+	if last := items[len(items)-1]; intro < 0 && last.End-items[0].Start > longUnit {
+		s.runs(items, section)
+		return
+	}
+	s.wholeList(items, intro, section)
+	for _, it := range items {
+		s.item(it, section)
+	}
+}
+
+// wholeList makes a unit of a list with its introduction, or of as many of its items as there is room for.
+func (s *segmenter) wholeList(items []Block, intro, section int) {
 	start := items[0].Start
 	if intro >= 0 {
 		start = intro
@@ -258,9 +270,19 @@ func (s *segmenter) listing(intro int) {
 	if end-start <= 2*longUnit && (len(items) > 1 || intro >= 0) && !prose.Open(s.d.Text[start:end]) {
 		s.emit("list", start, end, section)
 	}
+}
+
+// runs cuts a long list that nothing introduces into runs of items.
+func (s *segmenter) runs(items []Block, section int) {
+	start, end := items[0].Start, items[0].Start
 	for _, it := range items {
-		s.item(it, section)
+		if it.End-start > shortParagraph && end > start {
+			s.emit("list", start, end, section)
+			start = it.Start
+		}
+		end = it.End
 	}
+	s.emit("list", start, end, section)
 }
 
 // items joins the blocks of a list to its items: the terms of a definition with what defines them, a paragraph and code with the mark they stand under.
@@ -353,7 +375,7 @@ func (s *segmenter) emit(kind string, start, end, section int) {
 	if end-start > 2*longSentence || kind != "code" && kind != "list" && prose.Open(text) || words(text) < 4 {
 		return
 	}
-	if kind == "paragraph" && (end-start > longSentence || !says(text)) {
+	if kind == "paragraph" && (end-start > longSentence || !says(text)) || prose.Open(text) && kind == "list" {
 		return
 	}
 	s.units = append(s.units, Unit{Kind: kind, Start: start, End: end, Section: section})
