@@ -62,19 +62,19 @@ func testClaimRoot(f *fixture) {
 
 func testClaimed(f *fixture) {
 	f.create("r")
+	f.put(put("r", "joined", "a", `1`), put("r", "joined", "b", `2`))
 	c := f.claim("", "r")
 	row := f.row("r")
-	equal(f, "epoch of the claim", c.Epoch, f.Epoch())
-	equal(f, "run of the claim", c.Run, row.Run)
+	equal(f, "claim", c, journal.Claim{Run: row.Run, Epoch: f.Epoch(), Seq: 1, Inbox: 2})
 	equal(f, "epoch of the row", row.Epoch, f.Epoch())
 	equal(f, "status of the row", row.Status, decouple.RunRunning)
 	if row.Node == "" {
 		f.t.Error("the row of a running run names no node")
 	}
 	m := f.on("r")
-	m.Events, m.Status = numbered(1), &journal.StatusChange{Status: decouple.RunReady}
+	m.Events, m.Status, m.Consume = numbered(1), &journal.StatusChange{Status: decouple.RunReady}, 1
 	f.commit(m)
-	f.claim("r", "r")
+	equal(f, "second claim", f.claim("r", "r"), journal.Claim{Run: row.Run, Epoch: f.Epoch(), Seq: 2, Inbox: 2, Consumed: 1})
 }
 
 // waiting starts a claim and gives what came of it, and when.

@@ -13,6 +13,7 @@ func leaseCases() []testCase {
 		{"reclaim", testReclaim},
 		{"reclaim leaves the living alone", testReclaimLiving},
 		{"a run that was claimed and never written is not lost", testClaimedUnwritten},
+		{"a run that was left running is called so until it commits", testLeft},
 	}
 }
 
@@ -167,4 +168,22 @@ func testReclaimLiving(f *fixture) {
 	if c := f.arrive(ch); c.id != "r" || c.err != nil {
 		f.t.Fatalf("Claim = %q, %v, want r", c.id, c.err)
 	}
+}
+
+// testLeft leaves a run in the middle of its work, twice. Whoever claims it must hear that what it had begun has no recorded outcome.
+func testLeft(f *fixture) {
+	f.start("r")
+	for range 2 {
+		f.reopen()
+		if _, err := f.Reclaim(f.ctx(), tenant, "r"); err != nil {
+			f.t.Fatal(err)
+		}
+		equal(f, "left", f.claim("r", "r").Left, true)
+	}
+	f.park("r", journal.StatusChange{Wait: decouple.Wait{Kind: decouple.WaitInterrupted}})
+	f.reopen()
+	if n, err := f.Reclaim(f.ctx(), tenant, "r"); err != nil || n != 1 {
+		f.t.Fatalf("Reclaim = %d, %v, want 1", n, err)
+	}
+	equal(f, "left, of a run that parked in good order", f.claim("r", "r").Left, false)
 }

@@ -28,6 +28,7 @@ type modelRun struct {
 	inbox    []journal.Message
 	consumed journal.InboxSeq
 	until    journal.InboxSeq
+	left     bool
 }
 
 func newModel(e journal.Epoch) *model {
@@ -83,6 +84,7 @@ func (w *model) faults(m journal.Mutation) []decouple.Kind {
 func (w *model) apply(m journal.Mutation, r journal.Receipt) {
 	w.append(m.Stream, m.Events)
 	if run := w.run(m.Stream); run != nil {
+		run.left = run.left && len(m.Events) == 0 && m.Status == nil && m.Consume == 0
 		run.row.Seq += decouple.Seq(len(m.Events))
 		run.consumed = max(run.consumed, m.Consume)
 		if s := m.Status; s != nil {
@@ -147,9 +149,10 @@ func (w *model) next(root decouple.RunID) []decouple.RunID {
 }
 
 // claim makes a run running under the present lease.
-func (w *model) claim(id decouple.RunID) {
-	r := &w.runs[id].row
-	r.Status, r.Epoch = decouple.RunRunning, w.epoch
+func (w *model) claim(id decouple.RunID) journal.Claim {
+	r := w.runs[id]
+	r.row.Status, r.row.Epoch = decouple.RunRunning, w.epoch
+	return journal.Claim{Run: r.row.Run, Epoch: w.epoch, Seq: r.row.Seq, Inbox: r.row.Inbox, Consumed: r.consumed, Left: r.left}
 }
 
 // reclaim does what [journal.Queue.Reclaim] does.
@@ -159,7 +162,7 @@ func (w *model) reclaim(root decouple.RunID) int {
 		left := r.row.Status == decouple.RunRunning && r.row.Epoch < w.epoch
 		interrupted := r.row.Status == decouple.RunParked && r.row.Wait.Kind == decouple.WaitInterrupted
 		if r.row.Root == root && (left || interrupted) {
-			r.row.Status = decouple.RunReady
+			r.row.Status, r.left = decouple.RunReady, r.left || left
 			n++
 		}
 	}
