@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/engine"
+	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/journal/sqlite"
+)
+
+// noModel answers at once: a tool call in each step but the last; agents named "node" spawn children of their own in the step before the last.
+type noModel struct {
+	steps, fanOut, depth int
+	arrived              func(decouple.Request) // told when a request arrives
+	left                 func(decouple.Request) // and when its answer leaves
+}
+
+// Price is zero: nothing is sent anywhere.
+func (m noModel) Price(string) decouple.Price { return decouple.Price{Known: true, Local: true} }
+
+// Answer plays the step that the request is for.
+func (m noModel) Answer(_ context.Context, req decouple.Request) (decouple.Answer, error) {
+	if m.arrived != nil {
+		m.arrived(req)
+	}
+	a := decouple.Answer{Model: "none", Finish: decouple.FinishTools, Usage: decouple.Usage{TokensIn: 1, TokensOut: 1}}
+	a.Message.Role = decouple.Assistant
+	switch {
+	case req.Step >= m.steps:
+		a.Finish = decouple.FinishStop
+		a.Message.Parts = []decouple.Part{{Text: "done"}}
+	case req.Step == m.steps-1 && req.Run.Depth() < m.depth:
+		for i := range m.fanOut {
+			a.Message.Parts = append(a.Message.Parts, toolCall(i, decouple.ToolSpawn, fmt.Sprintf(`{"agent":"node","task":{"question":"%s.%d"}}`, req.Run, i+1)))
+		}
+	default:
+		a.Message.Parts = []decouple.Part{toolCall(0, noTool{}.Spec().Name, `{"n":`+strconv.Itoa(req.Step)+`}`)}
+	}
+	if m.left != nil {
+		m.left(req)
+	}
+	return a, nil
+}
+
+func toolCall(i int, name, args string) decouple.Part {
+	return decouple.Part{Call: &decouple.ToolCall{ID: "c" + strconv.Itoa(i), Name: name, Args: json.RawMessage(args)}}
+}
+
+// noTool does nothing.
+type noTool struct{}
+
+// Spec describes it.
+func (noTool) Spec() decouple.ToolSpec {
+	return decouple.ToolSpec{Name: "none", Description: "does nothing", Params: json.RawMessage(`{"type":"object"}`), Effect: decouple.EffectNone}
+}
+
+// Do does nothing.
+func (noTool) Do(context.Context, decouple.Invocation) (decouple.Outcome, error) {
+	return decouple.Outcome{Text: "ok"}, nil
+}
+
+// bed is a journal and an engine in a folder.
+type bed struct {
+	dir    string
+	store  *sqlite.Store
+	engine *engine.Engine
+	start  time.Time
+	cpu    time.Duration
+}
+
+func newBed(ctx context.Context, dir string, m engine.Model, watch func(engine.Signal)) (*bed, error) {
+	store, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.New(engine.Config{
+		Store: store, Model: m, Tools: []decouple.Tool{noTool{}}, Workers: 256, Watch: watch,
+		Agents: []decouple.Agent{{Name: "node", Version: "bench", Tools: []string{"none"}, Agents: []decouple.AgentName{"node"}}},
+	})
+	return &bed{dir: dir, store: store, engine: e}, err
+}
+
+// begin makes n root runs and starts the clocks.
+func (b *bed) begin(ctx context.Context, n int) error {
+	for i := range n {
+		if _, err := b.engine.Start(ctx, engine.Start{Agent: "node", Task: decouple.Task{Question: "run " + strconv.Itoa(i)}}); err != nil {
+			return err
+		}
+	}
+	b.start, b.cpu = time.Now(), cpu()
+	return nil
+}
+
+// finish drives everything to its end, closes the store, and counts what a reader finds after reopening.
+func (b *bed) finish(ctx context.Context) (figures, error) {
+	c0, t0, s0 := b.store.Stats()
+	_, err := b.engine.Drive(ctx, decouple.LocalTenant, "")
+	wall, used := time.Since(b.start), cpu()-b.cpu
+	c1, t1, s1 := b.store.Stats()
+	if cerr := b.store.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, err
+	}
+	agents, steps, err := recount(ctx, b.dir)
+	if err != nil {
+		return nil, err
+	}
+	return figures{
+		"wall_s": wall.Seconds(), "agents": float64(agents), "steps": float64(steps), "steps_per_s": float64(steps) / wall.Seconds(),
+		"cpu_ms_per_step": used.Seconds() * 1000 / float64(steps), "commits": float64(c1 - c0), "transactions": float64(t1 - t0), "syncs": float64(s1 - s0),
+	}, nil
+}
+
+// recount reads from the closed journal how many runs have ended as they should and how many steps they made.
+func recount(ctx context.Context, dir string) (agents, steps int, err error) {
+	r, err := sqlite.OpenReader(ctx, dir)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer r.Close()
+	rows, err := r.Runs(ctx, journal.RunFilter{})
+	for _, row := range rows {
+		if row.Cause.Kind != decouple.CauseDone {
+			return 0, 0, decouple.Errorf(decouple.Internal, "run %s ended as %s: %s", row.ID, row.Cause.Kind, row.Cause.Why)
+		}
+		agents++
+		steps += row.Steps
+	}
+	return agents, steps, err
+}
+
+func benchSteps(ctx context.Context, dir string) (figures, error) {
+	const warm, steps = 100, 1100
+	var at []time.Time
+	b, err := newBed(ctx, dir, noModel{steps: steps, depth: -1}, func(s engine.Signal) {
+		if s.Kind == engine.SignalStep {
+			at = append(at, s.Time)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := b.begin(ctx, 1); err != nil {
+		return nil, err
+	}
+	f, err := b.finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var took []time.Duration
+	for i := warm + 1; i < len(at); i++ {
+		took = append(took, at[i].Sub(at[i-1]))
+	}
+	f["step_p50_us"], f["step_p99_us"] = micros(percentile(took, 50)), micros(percentile(took, 99))
+	return f, nil
+}
+
+func benchTree(ctx context.Context, dir string) (figures, error) {
+	b, err := newBed(ctx, dir, noModel{steps: 3, fanOut: 3, depth: 5}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.begin(ctx, 1); err != nil {
+		return nil, err
+	}
+	return b.finish(ctx)
+}
+
+func benchThroughput(ctx context.Context, dir string) (figures, error) {
+	b, err := newBed(ctx, dir, noModel{steps: 10, depth: -1}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.begin(ctx, 200); err != nil {
+		return nil, err
+	}
+	return b.finish(ctx)
+}
+
+func benchLoop(ctx context.Context, dir string) (figures, error) {
+	var mu sync.Mutex
+	var took []time.Duration
+	var left time.Time
+	m := noModel{steps: 600, depth: -1}
+	m.left = func(decouple.Request) { left = time.Now() }
+	m.arrived = func(r decouple.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Step > 50 {
+			took = append(took, time.Since(left))
+		}
+	}
+	b, err := newBed(ctx, dir, m, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.begin(ctx, 1); err != nil {
+		return nil, err
+	}
+	f, err := b.finish(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f["loop_p50_us"], f["loop_p99_us"] = micros(percentile(took, 50)), micros(percentile(took, 99))
+	return f, nil
+}

@@ -1,0 +1,109 @@
+// Command decouple answers "how does it start?": it reads flags and the environment, opens the data folder, plugs the rooms together, and says how it ended in an
+// exit code. Each subcommand is a file; app.go is what all of them share, and owner.go is how the rooms are put together.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"decouple.dev/decouple"
+)
+
+func main() {
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
+	os.Exit(a.main(os.Args[1:]))
+}
+
+// main runs a command line and gives the exit code. An error is one line on standard error; standard output has none of it.
+func (a *app) main(args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	kind := decouple.KindOf(err)
+	if !a.began && kind == decouple.Internal { // said by the parser of the command line
+		kind = decouple.Invalid
+	}
+	fmt.Fprintln(a.err, a.paint(a.err, red, "decouple:"), oneLine(err.Error()))
+	return kind.Rule().Exit
+}
+
+// oneLine puts an error of several lines on one.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+const rootLong = `Decouple runs agents that research a question in your own documents and answer with quotations
+that are found, letter for letter, in their sources.
+
+  decouple research "How are backups made?" --docs ~/handbook
+
+It needs no account and no network: without a model server the builtin model answers, which
+only quotes. Everything is kept in one data folder, and a run that was interrupted goes on with
+"decouple runs resume".
+
+Exit codes: 0 done (also: not found in the sources), 1 internal, 2 invalid input or usage, 3 not found,
+4 denied, 5 conflict (the data folder is in use), 6 budget exhausted (the partial report is written),
+7 unavailable or too slow, 8 outcome unknown, 130 interrupted and parked, or canceled.`
+
+// root is the command line with all its subcommands.
+func (a *app) root() *cobra.Command {
+	c := &cobra.Command{
+		Use: "decouple", Short: "Agents that research your documents and prove what they say", Long: rootLong,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRun: func(*cobra.Command, []string) { a.began = true },
+	}
+	c.SetIn(a.in)
+	c.SetOut(a.out)
+	c.SetErr(a.err)
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return decouple.Errorf(decouple.Invalid, "%w; `%s --help` lists the flags", err, c.CommandPath())
+	})
+	c.PersistentFlags().StringVar(&a.folder, "data", "", "data `folder` (default $DECOUPLE_DATA, or $XDG_DATA_HOME/decouple, or ~/.local/share/decouple)")
+	c.AddCommand(newVersion(a))
+	return c
+}
+
+// noArgs refuses arguments: a word there is meant as a subcommand.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !c.HasSubCommands() {
+		return decouple.Errorf(decouple.Invalid, "%s takes no arguments, and %q was given; `%s --help` says more", c.CommandPath(), args[0], c.CommandPath())
+	}
+	hint := ""
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf(" (did you mean %q?)", near[0])
+	}
+	return decouple.Errorf(decouple.Invalid, "there is no command %q under %s%s; `%s --help` lists them", args[0], c.CommandPath(), hint, c.CommandPath())
+}
+
+// exactly wants as many arguments as names are given.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return decouple.Errorf(decouple.Invalid, "%s needs %s; `%s --help` has an example", c.CommandPath(), names[len(args)], c.CommandPath())
+		case len(args) > len(names):
+			return decouple.Errorf(decouple.Invalid, "%s does not take %q: put words that belong together between quotation marks; `%s --help` has an example",
+				c.CommandPath(), args[len(names)], c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// group is a command that only holds others.
+func group(use, short string, subs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(subs...)
+	return c
+}
+
