@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/prose"
@@ -16,6 +18,7 @@ type candidate struct {
 	inner float64 // share of the question's weight in its words
 	outer float64 // and in its words, headings and title together
 	whole float64 // and in those of all that was found under the same heading
+	named bool    // one of the names that the question speaks of is among these, if it speaks of any
 	rank  float64
 }
 
@@ -71,7 +74,11 @@ func together(q question, all []candidate) {
 		}
 	}
 	for i := range all {
-		all[i].whole = q.cover(terms[key(all[i].unit)])
+		set := terms[key(all[i].unit)]
+		all[i].whole, all[i].named = q.cover(set), len(q.names) == 0
+		for n := range q.names {
+			all[i].named = all[i].named || set[n]
+		}
 	}
 }
 
@@ -157,11 +164,12 @@ func reasons(s string) bool {
 
 // Shares of the question's weight that a quotation must hold, in its own words and with the headings above it.
 const (
-	leastInner = 0.3
-	leastOuter = 0.4
-	leastWhole = 0.52 // with all that was found under the same heading
-	leastPart  = 0.15 // in its own words, where the heading has been chosen already
-	closeRank  = 0.7  // of a further quotation, relative to the best
+	leastInner   = 0.3
+	leastOuter   = 0.4
+	leastWhole   = 0.52 // with all that was found under the same heading
+	leastPart    = 0.15 // in its own words, where the heading has been chosen already
+	furtherWords = 12   // that a quotation after the first one has at least: a short one is too much like others
+	closeRank    = 0.6  // of a further quotation, relative to the best
 )
 
 // fits says that the weighty terms of the question occur together where the candidate stands, and that there is an amount where one is asked for.
@@ -172,7 +180,7 @@ func (q question) fits(c candidate) bool {
 	if q.number && !amounts(c.unit.Text) {
 		return false
 	}
-	return c.inner >= leastInner && c.outer >= leastOuter && c.whole >= leastWhole
+	return c.named && c.inner >= leastInner && c.outer >= leastOuter && c.whole+0.3*headed(q, c.unit) >= leastWhole
 }
 
 // amounts says that a text gives an amount, be it none or no limit.
@@ -204,7 +212,7 @@ func pick(q question, r reader, cands []candidate, n int) []quote {
 			continue
 		}
 		s, ok := r.quotable(c.unit, q)
-		if !ok || repeats(picked, s.text) {
+		if !ok || repeats(picked, s.text) || len(picked) > 0 && len(prose.Words(s.text)) < furtherWords {
 			continue
 		}
 		if claim, ok := claimOf(q, s.text); ok {
@@ -219,12 +227,12 @@ func repeats(quotes []quote, text string) bool {
 	return slices.ContainsFunc(quotes, func(p quote) bool { return prose.Overlap(p.text, text) > 0.6 })
 }
 
-// claimOf is the sentence of a quotation that answers best and can stand alone, on one line.
+// claimOf is the sentence of a quotation that answers best and can stand alone, on one line and without a word that joins it to the one before.
 func claimOf(q question, text string) (string, bool) {
 	best, top := "", -1.0
 	for _, p := range prose.Sentences(text) {
 		s := p.Of(text)
-		s = strings.Join(strings.Fields(s[mark(s):]), " ")
+		s = unjoined(strings.Join(strings.Fields(s[mark(s):]), " "))
 		if !begins(s) || !said(s) || len(s) > 600 {
 			continue
 		}
@@ -233,4 +241,18 @@ func claimOf(q question, text string) (string, bool) {
 		}
 	}
 	return best, best != ""
+}
+
+// unjoined takes a word such as "However," off the beginning of a sentence.
+func unjoined(s string) string {
+	word, rest, ok := strings.Cut(s, ", ")
+	if !ok || rest == "" {
+		return s
+	}
+	switch word {
+	case "However", "Therefore", "Thus", "Also", "Furthermore", "Moreover", "Additionally", "In addition", "Consequently", "Hence", "Finally":
+		r, n := utf8.DecodeRuneInString(rest)
+		return string(unicode.ToUpper(r)) + rest[n:]
+	}
+	return s
 }

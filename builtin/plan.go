@@ -16,6 +16,7 @@ import (
 const (
 	outlines = 2        // notes whose headings are looked at
 	splits   = 3        // sections that are read to choose from
+	nearest  = 10       // candidates, one of which stands in the section that is split
 	children = 8        // sub-questions
 	widest   = 40       // headings that a section may have
 	readable = 32 << 10 // bytes of a section that are read
@@ -36,7 +37,8 @@ type part struct {
 	start int
 	end   int
 	units []decouple.Unit
-	plain float64 // share of the question's weight in its best unit and headings
+	inner float64 // share of the question's weight in its best unit and the note's title
+	plain float64 // and in that unit with title and headings
 	fit   float64
 }
 
@@ -57,7 +59,7 @@ func plan(t talk, q question, cands []candidate) (turn, bool) {
 	if t.called(decouple.ToolSpawn) > 0 {
 		return afterSpawn(t)
 	}
-	if q.form == narrow || len(t.task.Section) > 0 || len(cands) == 0 || !slices.ContainsFunc(cands, q.fits) || q.form == open && cands[0].inner >= single {
+	if q.form == narrow || len(t.task.Section) > 0 || len(cands) == 0 || !slices.ContainsFunc(cands, q.fits) || q.form == open && (cands[0].inner >= single || q.about(last(cands[0].unit.Section))) {
 		return turn{}, false
 	}
 	if missing := t.wanting(outlinesOf(cands)); len(missing) > 0 {
@@ -73,11 +75,22 @@ func plan(t talk, q question, cands []candidate) (turn, bool) {
 	if missing := t.wanting(rarity(options)); len(missing) > 0 {
 		return turn{calls: missing}, true
 	}
-	best, ok := choose(t, q, options)
+	best, ok := choose(t, q, options, cands)
 	if !ok {
 		return turn{}, false
 	}
 	return turn{calls: append(overview(t, q, best), spawns(t.task, best)...)}, true
+}
+
+// about says that every term of a heading is the question's, and together they are a good part of it: it asks about that very section.
+func (q question) about(heading string) bool {
+	set := prose.Set(heading)
+	for t := range set {
+		if q.weight[t] == 0 {
+			return false
+		}
+	}
+	return q.cover(set) >= 0.2
 }
 
 // readings asks for the text of sections, piece by piece, as much of it as may be read.
@@ -192,7 +205,7 @@ func rarity(options []split) []call {
 }
 
 // choose takes the section that fits best, if the question is to be split at all.
-func choose(t talk, q question, options []split) (split, bool) {
+func choose(t talk, q question, options []split, cands []candidate) (split, bool) {
 	reads := reader(results[decouple.ReadResult](t, decouple.ToolRead))
 	rare := rarities(results[decouple.SearchResult](t, decouple.ToolSearch))
 	var best split
@@ -200,7 +213,7 @@ func choose(t talk, q question, options []split) (split, bool) {
 	for _, s := range options {
 		s.theme = themeOf(rare, s.parts, shared)
 		s.weigh(t.task, q, reads)
-		if len(s.parts) < 2 || q.form == open && !s.spread() {
+		if len(s.parts) < 2 || !s.holds(cands[:min(nearest, len(cands))]) || q.form == open && !s.spread() {
 			continue
 		}
 		if !found || s.fit > best.fit {
@@ -208,6 +221,13 @@ func choose(t talk, q question, options []split) (split, bool) {
 		}
 	}
 	return best, found
+}
+
+// holds says that one of the candidates stands in the section.
+func (s split) holds(cands []candidate) bool {
+	return slices.ContainsFunc(cands, func(c candidate) bool {
+		return c.unit.Note == s.note && s.start <= c.unit.Start && c.unit.Start < s.end
+	})
 }
 
 // fill gives each part its units: those read, or else those that the search brought.
@@ -260,32 +280,42 @@ func themeOf(rarity func(string) float64, parts []part, n int) []string {
 	return theme[:min(n, len(theme))]
 }
 
-// weigh says how well a part fits: by its best unit and by all of them, as a long part has a good one by chance, and by how much of the theme one
-// of its units holds.
+// weigh says how well a part fits: by its best unit and by all of them, as a long part has a good one by chance, by how much of the theme it
+// holds, and by its heading.
 func (p *part) weigh(q question, theme []string) {
-	best, sum, common := 0.0, 0.0, 0.0
+	if len(p.units) == 0 {
+		return
+	}
+	sum, all := 0.0, map[string]bool{}
 	for _, u := range p.units {
-		v := fit(q, u, 0).outer
-		best, sum = max(best, v), sum+v
-		common = max(common, share(theme, prose.Set(u.Text)))
+		c := fit(q, u, 0)
+		p.plain, sum = max(p.plain, c.outer), sum+c.outer
+		p.inner = max(p.inner, q.cover(prose.Set(u.Title+"\n"+u.Text)))
+		for _, t := range prose.Terms(u.Text) {
+			all[t] = true
+		}
 	}
-	if n := len(p.units); n > 0 {
-		p.plain = best
-		p.fit = 0.4*best + 0.3*sum/float64(n) + 0.3*common + 0.3*headed(q, p.units[0])
-	}
+	p.fit = 0.4*p.plain + 0.3*sum/float64(len(p.units)) + 0.3*share(theme, all) + 0.3*headed(q, p.units[0])
 }
 
-// spread says that three parts or more fit an open question nearly as well as the best one, and share a theme: no single place answers it.
+// spread says that three parts or more fit an open question nearly as well as the best one, with their headings and without, and share a theme: no
+// single place answers it.
 func (s split) spread() bool {
 	if len(s.parts) < 3 || len(s.theme) < 2 {
 		return false
 	}
-	var fits []float64
+	var inner, plain []float64
 	for _, p := range s.parts {
-		fits = append(fits, p.plain)
+		inner, plain = append(inner, p.inner), append(plain, p.plain)
 	}
-	slices.Sort(fits)
-	return fits[len(fits)-3] >= even*fits[len(fits)-1]
+	return level(inner) && level(plain)
+}
+
+// level says that the third of some figures is not much smaller than the first.
+func level(figures []float64) bool {
+	slices.Sort(figures)
+	n := len(figures)
+	return figures[n-3] >= even*figures[n-1]
 }
 
 // share is the part of the terms that a set holds.

@@ -27,10 +27,11 @@ type question struct {
 	weight map[string]float64
 	total  float64
 	form   form
-	number bool // asks for an amount
-	named  bool // asks which name of code it is
-	reason bool // asks why
-	part   bool // is one heading's part of a larger question
+	number bool            // asks for an amount
+	named  bool            // asks which name of code it is
+	reason bool            // asks why
+	names  map[string]bool // terms of the rare names of code and proper names in it
+	part   bool            // is one heading's part of a larger question
 	// measure is the terms that only say what sort of amount is asked for: the "long" of "how long".
 	measure map[string]bool
 }
@@ -40,15 +41,20 @@ type question struct {
 func ask(task decouple.Task, found []decouple.SearchResult) question {
 	q := question{text: task.Question, weight: map[string]float64{}, measure: map[string]bool{}}
 	q.read(strings.ToLower(task.Question))
-	rarity, names := rarities(found), absent(task.Question, found)
+	rarity, names := rarities(found), namesIn(task.Question)
+	missing := absent(names, found)
+	q.names = maps.Clone(names)
+	maps.DeleteFunc(q.names, func(t string, _ bool) bool { return rarity(t) < math.Log(5) })
 	add := func(text string, factor float64) {
 		for _, t := range prose.Terms(text) {
 			w := rarity(t) * factor
 			switch {
 			case prose.Weak(t) || q.measure[t]:
 				w *= 0.2
-			case names[t]:
+			case missing[t]:
 				w *= 4
+			case names[t]:
+				w *= 1.5
 			}
 			q.weight[t] = max(q.weight[t], w)
 		}
@@ -71,22 +77,28 @@ func ask(task decouple.Task, found []decouple.SearchResult) question {
 	return q
 }
 
-// absent is the terms of names of code in a question that the sources never say: a question about them is foreign.
-func absent(text string, found []decouple.SearchResult) map[string]bool {
+// namesIn is the terms of the names of code and the proper names in a question.
+func namesIn(text string) map[string]bool {
 	names := map[string]bool{}
 	for _, id := range append(prose.Identifiers(text), capitalised(text)...) {
 		if terms := prose.Terms(id); terms != nil {
 			names[terms[0]] = true
 		}
 	}
+	return names
+}
+
+// absent is those of the names that the sources never say: a question about them is foreign.
+func absent(names map[string]bool, found []decouple.SearchResult) map[string]bool {
+	missing := maps.Clone(names)
 	for _, r := range found {
 		for _, t := range r.Terms {
 			if t.Passages > 0 {
-				delete(names, t.Term)
+				delete(missing, t.Term)
 			}
 		}
 	}
-	return names
+	return missing
 }
 
 // capitalised lists the words with a capital letter that do not begin a sentence: proper names.
@@ -135,7 +147,7 @@ var phrasal = []phrase{
 	{words("turn turns turned turning switch switches switched switching"), "on", 2, "enable"},
 	{words("get gets got getting"), "rid", 1, "remove"}, {words("take takes took taken taking"), "off", 5, "remove"},
 	{words("take takes took taken taking"), "out", 4, "remove"}, {words("take takes took taken taking"), "away", 4, "remove"},
-	{words("look looks looked looking"), "at", 1, "check"}, {words("give gives gave given giving"), "up", 1, "fail"},
+	{words("look looks looked looking"), "at", 1, "see"}, {words("give gives gave given giving"), "up", 1, "fail"},
 	{words("set sets setting"), "up", 3, "configure"}, {words("make makes made making"), "sure", 1, "ensure"},
 	{words("begin begins start starts"), "with", 1, "start"}, {words("carry carries carried carrying"), "out", 2, "run"},
 	{words("put puts putting"), "into", 5, "add"}, {words("go goes went"), "wrong", 1, "fail"}, {words("work works"), "out", 1, "compute"},

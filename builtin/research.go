@@ -1,6 +1,8 @@
 package builtin
 
 import (
+	"slices"
+
 	"decouple.dev/decouple"
 )
 
@@ -15,13 +17,15 @@ const (
 
 // research is the next turn of an agent that searches: each stage asks for what it lacks, and the last one hands in.
 func research(t talk) turn {
-	search := call{decouple.ToolSearch, searchFor(t.task)}
-	if missing := t.wanting([]call{search}); len(missing) > 0 {
+	if missing := t.wanting(openings(t.task)); len(missing) > 0 {
+		return turn{calls: missing}
+	}
+	if missing := t.wanting(ofSection(t)); len(missing) > 0 {
 		return turn{calls: missing}
 	}
 	found := results[decouple.SearchResult](t, decouple.ToolSearch)
 	q := ask(t.task, found)
-	cands := within(t.task, rank(q, unitsOf(found[:min(1, len(found))])))
+	cands := rank(q, unitsFor(t, found))
 	if t.called(decouple.ToolFindingsAdd) > 0 && t.called(decouple.ToolSpawn) == 0 {
 		return again(t, q, cands)
 	}
@@ -43,38 +47,63 @@ func research(t talk) turn {
 	return say(t.summary())
 }
 
-// searchFor is the search that a task begins with.
-func searchFor(task decouple.Task) decouple.SearchArgs {
-	n := units
-	if len(task.Section) > 0 {
-		n = unitsOfPart
+// openings is what a task begins with: a search and, if it names a section of one note, that note's headings.
+func openings(task decouple.Task) []call {
+	args := decouple.SearchArgs{Query: rephrase(task.Question), Theme: task.Theme, Section: task.Section, Sources: task.Sources, Limit: units}
+	if !sectioned(task) {
+		return []call{{decouple.ToolSearch, args}}
 	}
-	return decouple.SearchArgs{Query: rephrase(task.Question), Theme: task.Theme, Section: task.Section, Sources: task.Sources, Limit: n}
+	args.Limit = unitsOfPart
+	return []call{{decouple.ToolSearch, args}, {decouple.ToolOutline, decouple.OutlineArgs{Note: task.Sources[0]}}}
 }
 
-func unitsOf(found []decouple.SearchResult) []decouple.Unit {
-	var all []decouple.Unit
-	for _, r := range found {
-		all = append(all, r.Units...)
-	}
-	return all
-}
+// sectioned says that a task names a section of one note.
+func sectioned(task decouple.Task) bool { return len(task.Section) > 0 && len(task.Sources) == 1 }
 
-// within keeps the candidates under the section that the task names, if there are any.
-func within(task decouple.Task, cands []candidate) []candidate {
-	if len(task.Section) == 0 {
-		return cands
+// ofSection asks for the text of the section that a task names.
+func ofSection(t talk) []call {
+	if !sectioned(t.task) {
+		return nil
 	}
-	var kept []candidate
-	for _, c := range cands {
-		if under(c.unit.Section, task.Section) {
-			kept = append(kept, c)
+	for _, o := range results[decouple.Outline](t, decouple.ToolOutline) {
+		for _, s := range o.Sections {
+			if o.Note == t.task.Sources[0] && samePath(s.Path, t.task.Section) {
+				return readings([]split{{note: o.Note, start: s.Start, end: min(s.End, s.Start+2*piece)}})
+			}
 		}
 	}
-	if len(kept) == 0 {
-		return cands
+	return nil
+}
+
+// unitsFor lists the units to choose from: those of the task's section, if it names one and there are any, or else those that the first search brought.
+func unitsFor(t talk, found []decouple.SearchResult) []decouple.Unit {
+	var all, section []decouple.Unit
+	if len(found) > 0 {
+		all = found[0].Units
 	}
-	return kept
+	if len(t.task.Section) == 0 {
+		return all
+	}
+	top := 0.0
+	for _, u := range all {
+		if top = max(top, u.Score); under(u.Section, t.task.Section) {
+			section = append(section, u)
+		}
+	}
+	for _, r := range results[decouple.ReadResult](t, decouple.ToolRead) {
+		for _, u := range r.Units {
+			if under(u.Section, t.task.Section) && !slices.ContainsFunc(section, func(o decouple.Unit) bool { return o.Start == u.Start && o.End == u.End }) {
+				section = append(section, u)
+			}
+		}
+	}
+	if len(section) == 0 {
+		return all
+	}
+	for i := range section {
+		section[i].Score = top // read, not searched: the score says nothing
+	}
+	return section
 }
 
 // neighbourhoods asks for what stands around the best candidates that cannot stand alone.

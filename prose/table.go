@@ -35,7 +35,7 @@ var stop = set(`a about above after again against ain all already also although 
 
 // weak are the terms of words that questions are put with and that seldom say what they are about.
 var weak = Set(`use make mean happen work way thing want need get give take tell explain describe differ difference different purpose example kind
-	sort possible possibly cause reason effect best good right correct properly ask know find look show let come one new first exact actually much soon exist available certain ever usual usually typical
+	sort possible possibly cause reason effect best good right correct properly ask know find look show let come one new first exact actually much soon exist available offer provide certain ever usual usually typical
 	relate matter affect involve detail fact question answer understand say go`)
 
 // Weak says that a folded term is one that questions are put with, such as "mean" or "work", and seldom what they are about.
@@ -54,6 +54,9 @@ var irregular = table(`written=write wrote=write ran=run built=build sent=send h
 	lost=lose meant=mean thrown=throw threw=throw hidden=hide spent=spend caught=catch understood=understand got=get gotten=get came=come went=go
 	gone=go told=tell brought=bring bought=buy taught=teach felt=feel led=lead men=man women=woman feet=foot dying=die lying=lie tying=tie tied=tie
 	added=add adding=add ended=end ending=end frozen=freeze froze=freeze stolen=steal stole=steal spoken=speak grew=grow grown=grow drawn=draw drew=draw
+	older=old oldest=old newer=new newest=new larger=large largest=large smaller=small smallest=small longer=long longest=long
+	higher=high highest=high lower=low lowest=low faster=fast fastest=fast bigger=big biggest=big earliest=early deeper=deep deepest=deep slower=slow slowest=slow
+	shorter=short shortest=short easier=easy easiest=easy simpler=simple simplest=simple closer=close closest=close wider=wide widest=wide
 	halves=half leaves=leave slept=sleep sold=sell paid=pay aliases=alias aliased=alias biases=bias buses=bus gases=gas canvases=canvas lenses=lens
 	threads=thread threading=thread threaded=thread instances=instance sequences=sequence sequencing=sequence sequenced=sequence sentences=sentence statements=statement elements=element
 	segments=segment comments=comment strings=string siblings=sibling constants=constant variants=variant families=family replies=reply replied=reply applies=apply applied=apply
