@@ -264,12 +264,8 @@ func telling(s string) []string {
 	return strong
 }
 
-// related says that two texts share a telling term, or that one of them has none.
-func related(a, b string) bool {
-	terms := telling(a)
-	there := prose.Set(b)
-	if len(terms) == 0 || len(there) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(terms, func(t string) bool { return there[t] })
+// related says that one of the terms is in a text, or that there are none.
+func related(terms []string, text string) bool {
+	there := prose.Set(text)
+	return len(terms) == 0 || slices.ContainsFunc(terms, func(t string) bool { return there[t] })
 }

@@ -96,9 +96,9 @@ func (c *Collector) tree(ctx context.Context, tenant decouple.TenantID, root dec
 func recordOf(row journal.RunRow, s engine.State) Record {
 	r := Record{Run: row.Run, Task: taskIn(s), Status: row.Status, Wait: row.Wait, Cause: row.Cause, Steps: s.Steps, Usage: s.Usage, Answer: lastWords(s),
 		Created: row.Created, Updated: row.Updated}
-	// A call that was sent and whose end nobody saw is paid for in full.
-	if s.Lost.Tokens > 0 || s.Lost.USD > 0 {
-		r.Usage = r.Usage.Add(decouple.Usage{TokensIn: s.Lost.Tokens, Cost: s.Lost.USD, Estimated: true})
+	// A call that was sent and whose end nobody saw is paid for in full; how many tokens it had is not known.
+	if s.Lost.USD > 0 {
+		r.Usage = r.Usage.Add(decouple.Usage{Cost: s.Lost.USD, Estimated: true})
 	}
 	for _, call := range s.Calls {
 		r.Calls = append(r.Calls, Call{Name: call.Name, Args: call.Args, Outcome: call.Outcome, Child: call.Child})

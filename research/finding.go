@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"decouple.dev/decouple"
@@ -34,13 +35,17 @@ func (l library) weigh(ctx context.Context, asked decouple.Task, args decouple.F
 		refuse(f.Claim, fmt.Sprintf("a finding needs 1 to %d quotations", maxQuotes))
 		return f, result, nil
 	}
+	about, err := l.about(ctx, asked)
+	if err != nil {
+		return f, result, err
+	}
 	var quotes []decouple.Quote
 	for _, arg := range args.Quotes {
 		q, why, err := l.quote(ctx, arg)
 		if err != nil {
 			return f, result, err
 		}
-		if why == "" && !bears(q.Text, f.Claim, asked) {
+		if why == "" && !(related(telling(f.Claim), q.Text) && related(about, q.Text+"\n"+f.Claim)) {
 			why = "irrelevant: it shares no telling word with the claim and the question"
 		}
 		if why != "" {
@@ -61,10 +66,23 @@ func (l library) weigh(ctx context.Context, asked decouple.Task, args decouple.F
 	return f, result, nil
 }
 
-// bears says that a quotation has to do with the claim, and the two with what was asked.
-func bears(quote, claim string, asked decouple.Task) bool {
-	question := strings.Join([]string{asked.Question, strings.Join(asked.Theme, " "), strings.Join(asked.Section, " ")}, "\n")
-	return related(claim, quote) && related(question, quote+"\n"+claim)
+// commonFloor is from how many passages on a term that most of them hold does not tell what a question is about.
+const commonFloor = 20
+
+// about are the terms that say what was asked: those that the sources do not hold nearly everywhere, or all if fewer than two are left.
+func (l library) about(ctx context.Context, asked decouple.Task) ([]string, error) {
+	all := telling(strings.Join([]string{asked.Question, strings.Join(asked.Theme, " "), strings.Join(asked.Section, " ")}, "\n"))
+	found, err := l.src.Search(ctx, l.may, decouple.SearchArgs{Query: strings.Join(all, " "), Limit: 1})
+	if err != nil || found.Passages < commonFloor {
+		return all, err
+	}
+	rare := slices.DeleteFunc(slices.Clone(all), func(term string) bool {
+		return slices.ContainsFunc(found.Terms, func(t decouple.Term) bool { return t.Term == term && 2*t.Passages > found.Passages })
+	})
+	if len(rare) < 2 {
+		return all, nil
+	}
+	return rare, nil
 }
 
 // evidenceOf is what a statement that rests on quotations is held against.
