@@ -16,7 +16,7 @@ import (
 const (
 	outlines = 2        // notes whose headings are looked at
 	splits   = 3        // sections that are read to choose from
-	nearest  = 10       // candidates, one of which stands in the section that is split
+	nearest  = 20       // candidates, one of which stands in the section that is split
 	children = 8        // sub-questions
 	widest   = 40       // headings that a section may have
 	readable = 32 << 10 // bytes of a section that are read
