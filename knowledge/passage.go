@@ -63,15 +63,16 @@ func prepare(d *document.Document) *entry {
 	for i, s := range d.Sections {
 		heads[i] = prose.Terms(strings.Join(s.Path, " / "))
 	}
-	unit := 0
+	unit, section := 0, 0
 	for _, cut := range cuts(d) {
 		p := passage{start: cut[0], end: cut[1], text: d.Text[cut[0]:cut[1]]}
 		var head []string
 		head = append(head, title...)
-		for i, s := range d.Sections {
-			if s.Start < p.end && s.End > p.start {
-				head = append(head, heads[i]...)
-			}
+		for section < len(heads) && d.Sections[section].End <= p.start {
+			section++
+		}
+		for i := section; i < len(heads) && d.Sections[i].Start < p.end; i++ {
+			head = append(head, heads[i]...)
 		}
 		first := unit
 		for unit < len(d.Units) && d.Units[unit].Start < p.end {

@@ -144,6 +144,12 @@ func (b *Base) permitted(ctx context.Context, src decouple.Sources, id decouple.
 	return row, n, indexError(err)
 }
 
+// Permit is NotFound unless sources allow the note.
+func (b *Base) Permit(ctx context.Context, src decouple.Sources, id decouple.NoteID) error {
+	_, _, err := b.permitted(ctx, src, id)
+	return err
+}
+
 // Outline gives the headings of a note.
 func (b *Base) Outline(ctx context.Context, src decouple.Sources, args decouple.OutlineArgs) (decouple.Outline, error) {
 	row, n, err := b.permitted(ctx, src, args.Note)

@@ -1,6 +1,7 @@
 package knowledge
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,6 +20,7 @@ const (
 	maxLimit     = 50
 	maxTerms     = 40 // of a question and of its theme, each
 	candidates   = 80 // passages whose units are ranked
+	manyPassages = 1000
 )
 
 // Search finds the units that answer a question best, within sources. It waits until the index has reached the sources' position, or the newest event if they
@@ -60,22 +62,33 @@ func (b *Base) Search(ctx context.Context, src decouple.Sources, args decouple.S
 
 func capped(terms []string) []string { return terms[:min(len(terms), maxTerms)] }
 
-// matchable lists the terms by which passages are looked for: those that occur, and of many passages only by those that are not everywhere.
+// matchable lists the terms by which passages are looked for: those that occur, and of many passages the rarest that together do not bring up too many. All
+// of them count when what was found is ranked.
 func matchable(terms []decouple.Term, n int) []string {
-	var rare, all []string
-	for _, t := range terms {
-		if t.Passages == 0 {
-			continue
-		}
-		all = append(all, t.Term)
-		if n < 1000 || t.Passages*8 < n && !prose.Weak(t.Term) {
-			rare = append(rare, t.Term)
-		}
+	said := slices.DeleteFunc(slices.Clone(terms), func(t decouple.Term) bool { return t.Passages == 0 })
+	if n >= manyPassages {
+		slices.SortStableFunc(said, func(a, b decouple.Term) int {
+			return cmp.Or(cmp.Compare(weak(a), weak(b)), cmp.Compare(a.Passages, b.Passages))
+		})
 	}
-	if len(rare) > 0 {
-		return rare
+	var out []string
+	sum := 0
+	for i, t := range said {
+		sum += t.Passages
+		if n >= manyPassages && i >= 2 && (sum > n/8 || prose.Weak(t.Term)) {
+			break
+		}
+		out = append(out, t.Term)
 	}
-	return all
+	return out
+}
+
+// weak is 1 for a term that questions are put with and that seldom says what they are about.
+func weak(t decouple.Term) int {
+	if prose.Weak(t.Term) {
+		return 1
+	}
+	return 0
 }
 
 // rankUnits scores the units of passages.
