@@ -340,6 +340,25 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestSteadyIsNotSilent has an answer take longer than either patience, while each of its tokens comes in time.
+func TestSteadyIsNotSilent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for range 20 {
+			<-tick.C
+			send(w, chunk("x"))
+		}
+		send(w, stop, end)
+	})
+	cfg := config(s.URL)
+	cfg.FirstToken, cfg.BetweenTokens, cfg.Retries = 250*time.Millisecond, 250*time.Millisecond, -1
+	if a, err := client(t, cfg).Answer(t.Context(), ask()); err != nil || len(a.Message.Text()) != 20 {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	s := serve(t, silent())
@@ -542,5 +561,44 @@ func TestSecret(t *testing.T) {
 	all := fmt.Sprintf("%v %+v %#v %s %q %x %d", c, c, c, c.Key, c.Key, c.Key, c.Key) + string(data) + log.String() + c.Key.String()
 	if err != nil || strings.Contains(all, "sk-") || strings.Contains(all, fmt.Sprintf("%x", key)) {
 		t.Errorf("shown: %s, %v", all, err)
+	}
+}
+
+// TestConnectionIsUsedAgain holds the cost of a step down: one connection serves call after call.
+func TestConnectionIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	connections := map[string]bool{}
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		connections[r.RemoteAddr] = true
+		mu.Unlock()
+		good()(w, r)
+	})
+	o := client(t, config(s.URL))
+	for range 10 {
+		if _, err := o.Answer(t.Context(), ask()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(connections) > 2 {
+		t.Errorf("10 calls in turn took %d connections", len(connections))
+	}
+}
+
+// BenchmarkAnswer is what a call costs beside the model: request, stream, answer.
+func BenchmarkAnswer(b *testing.B) {
+	s := httptest.NewServer(good())
+	defer s.Close()
+	o, err := gateway.NewOpenAI(config(s.URL))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := o.Answer(b.Context(), ask()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

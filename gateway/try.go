@@ -56,7 +56,7 @@ func (c *call) try(within context.Context) (decouple.Answer, *failure) {
 	if err != nil {
 		return decouple.Answer{}, x.failed(err)
 	}
-	if a.Model == "" {
+	if a.Model = c.o.clean(a.Model); a.Model == "" {
 		a.Model = c.req.Model
 	}
 	if a.Usage.Estimated {
