@@ -244,7 +244,7 @@ func relevanceFault(statement, all string) string {
 	there := prose.Set(all)
 	shared := 0
 	for _, t := range terms {
-		if there[t] {
+		if there[t] || cognate(t, there) {
 			shared++
 		}
 	}
@@ -254,10 +254,21 @@ func relevanceFault(statement, all string) string {
 	return ""
 }
 
-// telling are the terms that say what a text is about; if there are none, all its terms.
+// cognate says that a term differs from one that is there in no more than its last three letters, as "lower" does from "low".
+func cognate(term string, there map[string]bool) bool {
+	for t := range there {
+		short, long := min(len(t), len(term)), max(len(t), len(term))
+		if short >= 3 && long-short <= 3 && t[:short] == term[:short] {
+			return true
+		}
+	}
+	return false
+}
+
+// telling are the terms, numbers left out, that say what a text is about; if there are none, all its terms.
 func telling(s string) []string {
 	all := prose.Unique(s)
-	strong := slices.DeleteFunc(slices.Clone(all), prose.Weak)
+	strong := slices.DeleteFunc(slices.Clone(all), func(t string) bool { return prose.Weak(t) || unicode.IsDigit(rune(t[0])) || numerals[t] != "" })
 	if len(strong) == 0 {
 		return all
 	}
