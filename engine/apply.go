@@ -26,7 +26,7 @@ func Apply(s State, e decouple.Event) (State, error) {
 		s.Created = e.Time
 	}
 	p.apply(&s)
-	s.Seq, s.Now, s.event = e.Seq, e.Time, e.ID
+	s.Seq, s.Now = e.Seq, e.Time
 	return s, nil
 }
 
@@ -107,6 +107,7 @@ func (s *State) say(m decouple.Message) {
 		b = []byte(err.Error()) // cannot happen: what was decoded can be encoded
 	}
 	s.prefix = sha256.Sum256(append(s.prefix[:], b...))
+	s.bytes += len(b)
 }
 
 // applyAnswer takes the model's message, settles its call, and opens the tool calls in it.

@@ -88,20 +88,7 @@ func (s *State) left() account {
 }
 
 func (s *State) promptTokens() int64 {
-	n := len(s.Agent.Prompt)
-	for _, m := range s.Messages {
-		n += 3 * messageTokens
-		for _, p := range m.Parts {
-			n += len(p.Text)
-			if p.Call != nil {
-				n += len(p.Call.Name) + len(p.Call.Args)
-			}
-			if p.Result != nil {
-				n += len(p.Result.Text)
-			}
-		}
-	}
-	return int64(n/3) + 1
+	return int64(len(s.Agent.Prompt)+s.bytes)/3 + int64(messageTokens*len(s.Messages)) + 1
 }
 
 // covers says whether the envelope has room for need.

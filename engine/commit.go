@@ -24,6 +24,9 @@ func (j *job) commit(p payload, eff Effect) (bool, error) {
 	if m.Status == nil {
 		m.status(decouple.RunRunning)
 	}
+	for _, s := range m.born { // before the commit: a child may be taken up before it returns
+		j.warm(s)
+	}
 	receipt, err := j.Store.Commit(ctx, m.Mutation)
 	if decouple.KindOf(err) == decouple.Conflict && m.Status.Status == decouple.RunParked {
 		// A message came between reading the inbox and parking: the run stays awake, and whoever claims it next reads it.
@@ -31,6 +34,9 @@ func (j *job) commit(p payload, eff Effect) (bool, error) {
 		receipt, err = j.Store.Commit(ctx, m.Mutation)
 	}
 	if err != nil {
+		for _, s := range m.born {
+			j.chill(s.Run.ID)
+		}
 		return false, err
 	}
 	j.riding, j.claim.Consumed = nil, j.consume
@@ -46,6 +52,7 @@ type mutation struct {
 	*job
 	ctx      context.Context
 	children []Signal
+	born     []*State
 	answered bool
 }
 
@@ -196,8 +203,9 @@ func (m *mutation) child(plan ChildPlan, a decouple.Agent) error {
 		Priority: r.Priority, Deadline: plan.Deadline, Subject: r.Subject, Trace: r.Trace, Sources: r.Sources,
 	}
 	p := created{Run: run, Label: plan.Label, Task: plan.Task, Call: plan.Call, Envelope: m.s.grant(plan), Price: m.Model.Price(a.Model)}
-	n, pins, err := m.newRun(m.ctx, p, a, m.actor(), m.s.event)
+	n, s, pins, err := m.newRun(m.ctx, p, a, m.actor(), m.s.event)
 	m.Create = append(m.Create, n)
+	m.born = append(m.born, s)
 	m.Pin = append(m.Pin, pins...)
 	m.children = append(m.children, Signal{Kind: SignalCreated, Time: time.Now(), Run: run.ID, Agent: run.Agent, Label: plan.Label})
 	return err

@@ -119,13 +119,17 @@ func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
 		return "", err
 	}
 	p := created{Run: run, Label: st.Task.Question, Task: task, Envelope: env, Price: price}
-	n, pins, err := e.newRun(ctx, p, a, e.Actor, "")
+	n, s, pins, err := e.newRun(ctx, p, a, e.Actor, "")
 	if err != nil {
 		return "", err
 	}
+	e.warm(s)
 	_, err = e.Store.Commit(ctx, journal.Mutation{
 		ID: decouple.CommitID("start/" + string(id)), Stream: decouple.RunStream(st.Tenant, id), Create: []journal.NewRun{n}, Pin: pins,
 	})
+	if err != nil {
+		e.chill(id)
+	}
 	if decouple.KindOf(err) == decouple.Conflict && st.Key != "" {
 		rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: st.Tenant, Key: st.Key})
 		if err == nil && len(rows) == 1 {
@@ -156,13 +160,30 @@ func over(a, b decouple.Envelope) decouple.Envelope {
 	}
 }
 
-// newRun makes a run's first event, with the reservation for its first model call.
-func (e *Engine) newRun(ctx context.Context, p created, a decouple.Agent, by decouple.Actor, cause decouple.EventID) (journal.NewRun, []decouple.BlobID, error) {
-	s := State{Agent: a}
-	p.apply(&s)
+// newRun makes a run's first event, with the reservation for its first model call, and the state that follows from it.
+func (e *Engine) newRun(ctx context.Context, p created, a decouple.Agent, by decouple.Actor, cause decouple.EventID) (journal.NewRun, *State, []decouple.BlobID, error) {
+	s := &State{Agent: a}
+	p.apply(s)
 	p.Reserve = s.ahead(0)
+	s.reserve(p.Reserve)
 	ev, pin, err := e.encode(ctx, p, p.Run, by, cause)
-	return journal.NewRun{Run: p.Run, Label: p.Label, Events: []journal.NewEvent{ev}}, pin, err
+	return journal.NewRun{Run: p.Run, Label: p.Label, Events: []journal.NewEvent{ev}}, s, pin, err
+}
+
+// warm keeps the state of a run that is about to be created, so that its first worker need not read it.
+func (e *Engine) warm(s *State) {
+	s.Seq, s.Now = 1, time.Now()
+	s.Created = s.Now
+	e.mu.Lock()
+	e.states.put(s)
+	e.mu.Unlock()
+}
+
+// chill forgets the state of a run that was not created after all.
+func (e *Engine) chill(id decouple.RunID) {
+	e.mu.Lock()
+	e.states.take(id, 0)
+	e.mu.Unlock()
 }
 
 // encode makes an event of a payload; one that is too long goes into a blob, and the event says where.
@@ -194,7 +215,7 @@ func (e *Engine) shrink(ctx context.Context, run decouple.Run, b []byte) ([]byte
 	return b, []decouple.BlobID{blob.ID}, err
 }
 
-// Drive works on the tree of root until all its runs have ended, and gives the root's final state. When ctx ends, what is under way is parked as
+// Drive works on the tree of root until all its runs have ended, and gives the root's final state; an empty root is all runs of the tenant, and no state. When ctx ends, what is under way is parked as
 // interrupted and the error is Canceled; Resume and Drive go on from there.
 func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decouple.RunID) (State, error) {
 	inner, stop := context.WithCancelCause(ctx)
@@ -220,8 +241,7 @@ func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decou
 		stop(nil)
 		for range claims {
 		}
-		s, lerr := Load(context.WithoutCancel(ctx), e.Store, tenant, root)
-		return s, errors.Join(err, lerr)
+		return d.final(ctx, err)
 	}
 	var work sync.WaitGroup
 	err := d.dispatch(inner, claims, slots, &work)
@@ -234,7 +254,15 @@ func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decou
 	if err == nil && ctx.Err() != nil {
 		err = decouple.Errorf(decouple.Canceled, "interrupted: %w", context.Cause(ctx))
 	}
-	s, lerr := Load(context.WithoutCancel(ctx), e.Store, tenant, root)
+	return d.final(ctx, err)
+}
+
+// final reads the root's state, whatever became of the drive.
+func (d *drive) final(ctx context.Context, err error) (State, error) {
+	if d.root == "" {
+		return State{}, err
+	}
+	s, lerr := Load(context.WithoutCancel(ctx), d.Store, d.tenant, d.root)
 	if err == nil {
 		err = lerr
 	}

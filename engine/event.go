@@ -147,7 +147,7 @@ type State struct {
 	Envelope decouple.Envelope
 	Price    decouple.Price
 	Seq      decouple.Seq
-	event    decouple.EventID // newest
+	event    decouple.EventID // newest, while a worker has the run
 	Now      time.Time        // of the newest event
 	Created  time.Time
 
@@ -163,6 +163,7 @@ type State struct {
 	lent     account // granted to children that have not
 	reserved account // for the next model call
 	prefix   [32]byte
+	bytes    int // of the conversation
 	found    map[string]bool
 	barren   int            // answers in a row whose tools found nothing new
 	final    string         // why the model was told to finish, if it was

@@ -52,6 +52,7 @@ func (e *Engine) work(ctx context.Context, c journal.Claim) error {
 		}
 		j.s = &s
 	}
+	j.s.event = c.Event
 	e.tell(j.s, SignalWorking, "")
 	err := j.run(ctx)
 	if err != nil {
@@ -209,7 +210,7 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 	}
 	req := decouple.Request{
 		Run: s.Run.ID, Step: eff.Step, Model: s.Agent.Model, Tools: specs, NoTools: eff.NoTools, MaxTokens: eff.MaxTokens,
-		Messages: s.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) },
+		Messages: s.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) }, // an empty text begins anew
 	}
 	j.tell(s, SignalCalling, "")
 	ctx, cancel := j.ctx, context.CancelFunc(func() {})
@@ -219,7 +220,7 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 	ans, err := j.Model.Answer(ctx, req)
 	cancel()
 	if err != nil {
-		return j.modelFailed(err)
+		return j.modelFailed(err, ans.Usage)
 	}
 	p := answered{
 		progress: progress{}, Step: eff.Step, Prefix: s.prefixHash(), Message: ans.Message, Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,
@@ -240,15 +241,13 @@ func (s *State) request(final string) []decouple.Message {
 	return msgs
 }
 
-// modelFailed decides what the gateway's last word means: a stop that the loop understands, the end of the run's time, or a failure.
-func (j *job) modelFailed(err error) (bool, error) {
+// modelFailed decides what the gateway's last word means: a stop that the loop understands, the end of the run's time, or a failure. The gateway says
+// what its tries used.
+func (j *job) modelFailed(err error, u decouple.Usage) (bool, error) {
 	if j.ctx.Err() != nil {
 		return false, errAgain
 	}
-	settled := j.s.reserved
-	if j.s.Price.Local {
-		settled = account{}
-	}
+	settled := account{USD: u.Cost, Tokens: u.TokensIn + u.TokensOut}
 	if decouple.KindOf(err) == decouple.Deadline {
 		if _, err := j.commit(lost{Step: j.s.Steps + 1, Settled: settled}, nil); err != nil { // also brings the time up to date
 			return false, err
@@ -256,6 +255,7 @@ func (j *job) modelFailed(err error) (bool, error) {
 		if _, again := Next(j.s).(CallModel); !again {
 			return false, nil
 		}
+		settled = account{}
 	}
 	f := j.s.finish(decouple.Cause{Kind: decouple.CauseFailed, Why: err.Error(), Err: decouple.KindOf(err)})
 	return j.commit(ended{Cause: f.Cause, Answer: f.Answer, Settled: &settled}, f)

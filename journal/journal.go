@@ -162,10 +162,11 @@ type Receipt struct {
 type Claim struct {
 	Run      decouple.Run
 	Epoch    Epoch
-	Seq      decouple.Seq // of its stream's last event
-	Inbox    InboxSeq     // newest message
-	Consumed InboxSeq     // newest message that was consumed
-	Left     bool         // an earlier lease ended while it was running: what it had begun has no recorded outcome
+	Seq      decouple.Seq     // of its stream's last event
+	Event    decouple.EventID // that event
+	Inbox    InboxSeq         // newest message
+	Consumed InboxSeq         // newest message that was consumed
+	Left     bool             // an earlier lease ended while it was running: what it had begun has no recorded outcome
 }
 
 // RunRow is a row of the view of runs.

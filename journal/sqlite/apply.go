@@ -264,11 +264,11 @@ func (b *batch) write(m journal.Mutation, own *work, targets []*work) (journal.R
 }
 
 // stream finds the head of a stream, which may not exist yet (id 0).
-func (b *batch) stream(name decouple.Stream) (*stream, error) {
-	if h, ok := b.streams.get(name); ok {
+func (s *Store) stream(name decouple.Stream) (*stream, error) {
+	if h, ok := s.streams.get(name); ok {
 		return h, nil
 	}
-	v, err := b.c.one("select * from stream where tenant = ? and kind = ? and name = ?", string(name.Tenant), string(name.Kind), name.ID)
+	v, err := s.c.one("select * from stream where tenant = ? and kind = ? and name = ?", string(name.Tenant), string(name.Kind), name.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func (b *batch) stream(name decouple.Stream) (*stream, error) {
 			return nil, err
 		}
 		h.id = num(v[0])
-		last, err := b.c.one("select seq, checksum from event where stream = ? order by seq desc limit 1", h.id)
+		last, err := s.c.one("select seq, checksum from event where stream = ? order by seq desc limit 1", h.id)
 		if err != nil {
 			return nil, err
 		}
@@ -287,7 +287,7 @@ func (b *batch) stream(name decouple.Stream) (*stream, error) {
 			copy(h.sum[:], raw(last[1]))
 		}
 	}
-	b.streams.put(name, h)
+	s.streams.put(name, h)
 	return h, nil
 }
 

@@ -145,13 +145,19 @@ func (s *Store) claim(r readyRun) (journal.Claim, bool, error) {
 	if err != nil || w == nil || w.body.Status != decouple.RunReady {
 		return journal.Claim{}, false, err
 	}
+	head, err := s.stream(decouple.RunStream(w.run.Tenant, w.run.ID))
+	if err != nil {
+		return journal.Claim{}, false, err
+	}
 	w.body.Status, w.body.Node, w.body.Epoch = decouple.RunRunning, s.node, s.epoch
 	s.claimed[r.key], s.unwritten[r.key] = w, w
 	select {
 	case s.queue.claimed <- struct{}{}:
 	default:
 	}
-	return journal.Claim{Run: w.run, Epoch: s.epoch, Seq: w.body.Seq, Inbox: w.body.Inbox, Consumed: w.body.Consumed, Left: w.body.Left}, true, nil
+	return journal.Claim{
+		Run: w.run, Epoch: s.epoch, Seq: head.seq, Event: journal.EventIDOf(head.sum), Inbox: w.body.Inbox, Consumed: w.body.Consumed, Left: w.body.Left,
+	}, true, nil
 }
 
 // claims writes rows of claimed runs that have not committed anything for a moment, for those who look at the view.

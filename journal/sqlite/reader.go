@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"decouple.dev/decouple"
@@ -16,9 +17,10 @@ import (
 
 // Reader reads a journal that this or another process writes.
 type Reader struct {
-	dir  string
-	db   *sql.DB
-	tail func(ctx context.Context, after decouple.Position) error // waits for an event after a position
+	dir   string
+	db    *sql.DB
+	stmts sync.Map                                                 // prepared, by text; the texts are few
+	tail  func(ctx context.Context, after decouple.Position) error // waits for an event after a position
 }
 
 var _ journal.Reader = (*Reader)(nil)
@@ -78,7 +80,11 @@ func (r *Reader) poll(ctx context.Context, after decouple.Position) error {
 
 // query calls fn for every row; the values are valid until the next row.
 func (r *Reader) query(ctx context.Context, q string, fn func(v []driver.Value) error, args ...any) error {
-	rows, err := r.db.QueryContext(ctx, q, args...)
+	stmt, err := r.stmt(ctx, q)
+	if err != nil {
+		return readError(ctx, err, r.dir)
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return readError(ctx, err, r.dir)
 	}
@@ -101,6 +107,21 @@ func (r *Reader) query(ctx context.Context, q string, fn func(v []driver.Value) 
 		}
 	}
 	return readError(ctx, rows.Err(), r.dir)
+}
+
+func (r *Reader) stmt(ctx context.Context, q string) (*sql.Stmt, error) {
+	if s, ok := r.stmts.Load(q); ok {
+		return s.(*sql.Stmt), nil
+	}
+	s, err := r.db.PrepareContext(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if first, ok := r.stmts.LoadOrStore(q, s); ok {
+		s.Close()
+		return first.(*sql.Stmt), nil
+	}
+	return s, nil
 }
 
 func readError(ctx context.Context, err error, dir string) error {
