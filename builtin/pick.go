@@ -232,7 +232,7 @@ func claimOf(q question, text string) (string, bool) {
 	best, top := "", -1.0
 	for _, p := range prose.Sentences(text) {
 		s := p.Of(text)
-		s = unjoined(strings.Join(strings.Fields(s[mark(s):]), " "))
+		s = unjoined(strings.Join(strings.Fields(s[prose.Bullet(s):]), " "))
 		if !begins(s) || !said(s) || len(s) > 600 {
 			continue
 		}
@@ -240,7 +240,30 @@ func claimOf(q question, text string) (string, bool) {
 			best, top = s, v
 		}
 	}
+	if best == "" {
+		best = enumeration(text)
+	}
 	return best, best != ""
+}
+
+// enumeration is a list with its introduction as one sentence, if it is short and its items are no sentences of their own.
+func enumeration(text string) string {
+	intro, list, ok := strings.Cut(text, ":\n")
+	if !ok || !begins(intro) || len(prose.Sentences(intro)) != 1 {
+		return ""
+	}
+	var items []string
+	for line := range strings.Lines(list) {
+		line = strings.TrimSpace(line)
+		if line = strings.TrimRight(line[prose.Bullet(line):], ".;,"); line != "" {
+			items = append(items, line)
+		}
+	}
+	s := strings.Join(strings.Fields(intro), " ") + ": " + strings.Join(items, "; ") + "."
+	if len(items) < 2 || len(s) > 400 || len(prose.Sentences(s)) != 1 {
+		return ""
+	}
+	return s
 }
 
 // unjoined takes a word such as "However," off the beginning of a sentence.

@@ -1,8 +1,6 @@
 package builtin
 
 import (
-	"strings"
-
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/prose"
 )
@@ -70,13 +68,13 @@ func window(s stretch, q question) (stretch, bool) {
 	var best stretch
 	top, found := 0.0, false
 	for i := range spans {
-		from := spans[i].Start + mark(spans[i].Of(s.text))
+		from := spans[i].Start + prose.Bullet(spans[i].Of(s.text))
 		if from >= spans[i].End || !begins(s.text[from:spans[i].End]) {
 			continue
 		}
 		for j := i; j < min(i+3, len(spans)); j++ {
 			w := s.cut(from, spans[j].End)
-			if j > i && mark(spans[j].Of(s.text)) > 0 || len(w.text) > paragraph && j > i {
+			if j > i && prose.Bullet(spans[j].Of(s.text)) > 0 || len(w.text) > paragraph && j > i {
 				break
 			}
 			if !said(w.text) {
@@ -88,23 +86,6 @@ func window(s stretch, q question) (stretch, bool) {
 		}
 	}
 	return best, found
-}
-
-// mark is the length of a list mark with the space after it.
-func mark(s string) int {
-	for _, m := range [...]string{"- ", "* ", "+ ", "• "} {
-		if strings.HasPrefix(s, m) {
-			return len(m)
-		}
-	}
-	n := 0
-	for n < len(s) && '0' <= s[n] && s[n] <= '9' {
-		n++
-	}
-	if n > 0 && n+1 < len(s) && (s[n] == '.' || s[n] == ')') && s[n+1] == ' ' {
-		return n + 2
-	}
-	return 0
 }
 
 // covering finds what has been read that holds a unit.
@@ -148,10 +129,10 @@ func (r reader) forward(s stretch, u decouple.Unit) (stretch, bool) {
 		if !ok || next.Start+len(next.Text)-s.start > longest {
 			break
 		}
-		s.text = read.Text[s.start-read.Start : next.Start+len(next.Text)-read.Start]
 		if next.Kind != "list" && !prose.Open(s.text) {
 			break
 		}
+		s.text = read.Text[s.start-read.Start : next.Start+len(next.Text)-read.Start]
 	}
 	return s, !prose.Open(s.text)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/prose"
 )
 
 // most is how many findings a short answer has.
@@ -53,12 +54,16 @@ func sentences(findings []decouple.Finding) string {
 	return strings.Join(all, " ")
 }
 
-// sentence is a finding's claim with its number before the full stop.
+// sentence is a finding's claim with its number before each full stop.
 func sentence(f decouple.Finding) string {
-	claim := strings.TrimSpace(f.Claim)
-	end := "."
-	if n := len(claim); n > 0 && strings.ContainsRune(".!?", rune(claim[n-1])) {
-		claim, end = claim[:n-1], claim[n-1:]
+	var all []string
+	for _, p := range prose.Sentences(f.Claim) {
+		s := p.Of(f.Claim)
+		end := "."
+		if n := len(s); strings.ContainsRune(".!?", rune(s[n-1])) {
+			s, end = s[:n-1], s[n-1:]
+		}
+		all = append(all, fmt.Sprintf("%s [%d]%s", s, f.Number, end))
 	}
-	return fmt.Sprintf("%s [%d]%s", claim, f.Number, end)
+	return strings.Join(all, " ")
 }

@@ -23,7 +23,7 @@ func Sentences(s string) []Span {
 		case c == '`':
 			code = !code
 		case c == '\n':
-			if rest := strings.TrimLeft(s[i+1:], " \t\r"); rest == "" || rest[0] == '\n' || bullet(rest) > 0 {
+			if rest := strings.TrimLeft(s[i+1:], " \t\r"); rest == "" || rest[0] == '\n' || Bullet(rest) > 0 {
 				code = false
 				cut(i)
 			}
@@ -96,8 +96,8 @@ func abbreviated(before string) bool {
 var abbreviation = set(`e.g i.e eg ie etc vs cf mr mrs ms dr prof st fig figs eq sec ch vol pp p no nos approx resp al inc ltd co corp dept est jan feb
 	mar apr jun jul aug sept sep oct nov dec a.k.a u.s u.k ca viz`)
 
-// bullet is the length of a list mark at the beginning of s, with the space after it.
-func bullet(s string) int {
+// Bullet is the length of a list mark at the beginning of s, with the space after it; 0 if there is none.
+func Bullet(s string) int {
 	for _, mark := range [...]string{"- ", "* ", "+ ", "• "} {
 		if strings.HasPrefix(s, mark) {
 			return len(mark)

@@ -48,7 +48,7 @@ var leaningPhrases = []string{
 // opening lists the first n words of a text in lower case, marks and list bullets left out.
 func opening(s string, n int) []string {
 	s = strings.TrimSpace(s)
-	s = s[bullet(s):]
+	s = s[Bullet(s):]
 	var words []string
 	each(s, func(t token) {
 		if len(words) < n {
@@ -62,7 +62,7 @@ func opening(s string, n int) []string {
 // separates.
 func MidSentence(s string) bool {
 	s = strings.TrimSpace(s)
-	s = s[bullet(s):]
+	s = s[Bullet(s):]
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 {
 		return false
@@ -132,7 +132,7 @@ func OptionList(s string) bool {
 			continue
 		}
 		lines++
-		line = strings.TrimLeft(line[bullet(line):], "`*[")
+		line = strings.TrimLeft(line[Bullet(line):], "`*[")
 		if len(line) > 1 && line[0] == '-' && (line[1] == '-' || letter(line, 1) > 0) {
 			starts++
 		}
