@@ -3,6 +3,7 @@ package knowledge_test
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
@@ -141,6 +142,30 @@ func TestPDFReaderThatFailsIsOneBadFile(t *testing.T) {
 	}
 }
 
+func TestPDFThatNeedsTooMuchMemoryIsOneBadFile(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("memory is limited on unix only")
+	}
+	w := newWorld(t)
+	var stream bytes.Buffer
+	z := zlib.NewWriter(&stream)
+	_, _ = io.WriteString(z, "BT /F1 12 Tf (")
+	many := bytes.Repeat([]byte("A"), 1<<20)
+	for range 400 {
+		_, _ = z.Write(many)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.file("bomb.pdf", string(onePage("<</Filter/FlateDecode/Length %d>>", stream.String())))
+	w.file("good.txt", "Terns fly from one pole to the other and back each year.\n")
+	sum := w.add()
+	if sum.Added != 1 || len(sum.Skipped) != 1 || !strings.Contains(sum.Skipped[0].Why, "needs more than 512 MB") {
+		t.Errorf("%+v", sum)
+	}
+}
+
 func TestReadOnlyBaseReadsAndRefusesToWrite(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -237,13 +262,17 @@ func TestAnswersDoNotDependOnTheOrderOfAdding(t *testing.T) {
 
 // onePagePDF is a PDF of one page with one line of text.
 func onePagePDF(text string) []byte {
-	stream := "BT /F1 12 Tf 20 200 Td (" + text + ") Tj ET"
+	return onePage("<</Length %d>>", "BT /F1 12 Tf 20 200 Td ("+text+") Tj ET")
+}
+
+// onePage is a PDF of one page with that content; dict is the content's dictionary with a place for its length.
+func onePage(dict, stream string) []byte {
 	var b bytes.Buffer
 	b.WriteString("%PDF-1.4\n")
 	var at []int
 	for i, s := range []string{"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
 		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-		fmt.Sprintf("<</Length %d>>\nstream\n%s\nendstream", len(stream), stream), "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"} {
+		fmt.Sprintf(dict, len(stream)) + "\nstream\n" + stream + "\nendstream", "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"} {
 		at = append(at, b.Len())
 		fmt.Fprintf(&b, "%d 0 obj\n%s\nendobj\n", i+1, s)
 	}
