@@ -239,7 +239,7 @@ func check(answer, question string, numbered map[int]decouple.Finding) checked {
 			}
 			kept.sentences = append(kept.sentences, s)
 		}
-		if len(kept.sentences) > 0 {
+		if len(kept.sentences) > 0 || p.kind == heading {
 			out.passages = append(out.passages, kept)
 		}
 	}
@@ -318,11 +318,11 @@ func anyHolds(quotes []decouple.Quote, text string) bool {
 	return wanted != "" && slices.ContainsFunc(quotes, func(q decouple.Quote) bool { return strings.Contains(fold(q.Text).text, wanted) })
 }
 
-// withoutEmptyHeadings drops headings that nothing follows.
+// withoutEmptyHeadings drops headings that nothing follows before the next one, and those of which nothing is left.
 func withoutEmptyHeadings(passages []passage) []passage {
 	var kept []passage
 	for i, p := range passages {
-		if p.kind == heading && (i+1 == len(passages) || passages[i+1].kind == heading) {
+		if p.kind == heading && (len(p.sentences) == 0 || i+1 == len(passages) || passages[i+1].kind == heading) {
 			continue
 		}
 		kept = append(kept, p)

@@ -61,6 +61,10 @@ The pump starts when the valve is open [1]. It is a fine machine. The tank must 
 
 ` + "```go\npump.Start()\nwait()\n```\n\n```\npump.Stop()\n```" + `
 
+## The valve
+
+All is open.
+
 ## Why elephants drink
 
 In short, "the tank holds at least 40 litres" [1]. In short, "the tank is full at 40 litres" [1].
@@ -84,6 +88,7 @@ In short, "the tank holds at least 40 litres" [1].`
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
 	dropped := map[string]string{
+		"All is open.":                                      "cites no finding",
 		"It is a fine machine.":                             "cites no finding",
 		"The tank must hold at least 60 litres.":            "the number 60",
 		"The pump must be started while the filter is out.": "negate",

@@ -39,12 +39,15 @@ type quantity struct {
 
 const numeral = `one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion`
 
-var quantities = regexp.MustCompile(`(?i)(?:\b(exactly|only|precisely|at least|no less than|no fewer than|more than|over|above|a minimum of|at most|no more than|up to|less than|fewer than|under|below|a maximum of)\s+)?` +
+var quantities = regexp.MustCompile(`(?i)(?:\b(exactly|only|precisely|at least|no less than|no fewer than|more than|over|above|a minimum of|` +
+	`at most|no more than|up to|less than|fewer than|under|below|a maximum of)\s+)?` +
 	`\b(\d[\d,]*(?:\.\d+)*|` + numeral + `)[\s-]?` +
-	`(%|(?:percent|nanoseconds?|ns|microseconds?|milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h|days?|weeks?|months?|years?|bits?|bytes?|kb|kib|mb|mib|gb|gib|tb|tib)\b)?`)
+	`(%|(?:percent|nanoseconds?|ns|microseconds?|milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h|` +
+	`days?|weeks?|months?|years?|bits?|bytes?|kb|kib|mb|mib|gb|gib|tb|tib)\b)?`)
 
 var (
-	bounds = map[string]string{"at least": "least", "no less than": "least", "no fewer than": "least", "more than": "least", "over": "least", "above": "least", "a minimum of": "least",
+	bounds = map[string]string{"at least": "least", "no less than": "least", "no fewer than": "least", "more than": "least", "over": "least",
+		"above": "least", "a minimum of": "least",
 		"at most": "most", "no more than": "most", "up to": "most", "less than": "most", "fewer than": "most", "under": "most", "below": "most", "a maximum of": "most"}
 	units = map[string]string{"percent": "%", "nanosecond": "ns", "microsecond": "us", "millisecond": "ms", "second": "s", "sec": "s", "minute": "min", "hour": "h",
 		"kib": "kb", "mib": "mb", "gib": "gb", "tib": "tb"}

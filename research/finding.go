@@ -58,7 +58,8 @@ func (l library) weigh(ctx context.Context, asked decouple.Task, args decouple.F
 		return f, result, nil
 	}
 	if why := evidenceOf(quotes, asked.Question).fault(f.Claim); why != "" {
-		refuse(f.Claim, fmt.Sprintf("the claim goes beyond its quotations: %s; %d of its quotations were found: hand it in again with a claim that they carry, or with the quotation that carries it", why, len(quotes)))
+		refuse(f.Claim, fmt.Sprintf("the claim goes beyond its quotations: %s; %d of its quotations were found: "+
+			"hand it in again with a claim that they carry, or with the quotation that carries it", why, len(quotes)))
 		return f, result, nil
 	}
 	f.Quotes = quotes

@@ -198,6 +198,30 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// What a run was told was refused stays so, whatever a later version of the check would say; and a part for which no agent could be sent is a gap.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	src := shelfOf(t)
+	refused := handIn(t, src, startQ, startIs, from("pump.md", startIs))
+	refused.Outcome = &decouple.Outcome{Text: `{"accepted":0,"refused":[{"text":"the text","why":"the reason"}]}`, Error: true}
+	spawn := Call{Name: decouple.ToolSpawn, Args: json.RawMessage(`{"agent":"researcher","task":{"question":"` + stopQ + `"}}`),
+		Outcome: &decouple.Outcome{Text: "at most 8 children", Error: true}}
+	r, err := Assemble(context.Background(), src, Tree{Records: []Record{record("r", Lead, startQ, refused, spawn)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Findings) != 0 {
+		t.Errorf("findings %+v, want none", r.Findings)
+	}
+	if diff := cmp.Diff([]Dropped{{"the text", "the reason", "r"}}, r.Dropped); diff != "" {
+		t.Errorf("dropped (-want +got):\n%s", diff)
+	}
+	want := []Gap{{startQ, "what was handed in did not pass the citation check"}, {stopQ, "no agent was sent: at most 8 children"}}
+	if diff := cmp.Diff(want, r.Gaps); diff != "" {
+		t.Errorf("gaps (-want +got):\n%s", diff)
+	}
+}
+
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
 	src := shelfOf(t)

@@ -185,8 +185,8 @@ func story(t *testing.T, pump, garden decouple.NoteID) scripted {
 	}}
 }
 
-// run researches a question of the documents in testdata with the models of a server, and gives the report.
-func run(t *testing.T, script func(pump, garden decouple.NoteID) scripted) research.Report {
+// notesOf makes notes of the documents in testdata, and names them.
+func notesOf(t *testing.T) (*sqlite.Store, *knowledge.Base, knowledge.Summary, func(name string) decouple.NoteID) {
 	t.Helper()
 	ctx := context.Background()
 	dir := t.TempDir()
@@ -208,13 +208,44 @@ func run(t *testing.T, script func(pump, garden decouple.NoteID) scripted) resea
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := func(name string) decouple.NoteID {
+	return store, base, added, func(name string) decouple.NoteID {
+		t.Helper()
 		n, err := base.Get(ctx, filepath.Join(docs, name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n.ID
 	}
+}
+
+// A run that may read one document cannot quote another one, even if it knows its name.
+func TestQuoteOutsideTheSources(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	store, base, added, id := notesOf(t)
+	src := research.NewSources(base)
+	pump, err := base.Get(ctx, string(id("pump.md")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	may := decouple.Sources{Paths: []string{pump.Path}, AsOf: added.Position}
+	for note, want := range map[decouple.NoteID]decouple.Kind{pump.ID: "", id("garden.md"): decouple.NotFound} {
+		_, textErr := src.Text(ctx, may, note)
+		_, _, locateErr := src.Locate(ctx, may, note, "is", 0)
+		if decouple.KindOf(textErr) != want || decouple.KindOf(locateErr) != want {
+			t.Errorf("note %s: errors %v and %v, want the kind %q", note, textErr, locateErr, want)
+		}
+	}
+	if _, err := research.NewCollector(store, src).Report(ctx, decouple.LocalTenant, "rnone"); decouple.KindOf(err) != decouple.NotFound {
+		t.Errorf("the report of an unknown run: error %v, want not found", err)
+	}
+}
+
+// run researches a question of the documents in testdata with the models of a server, and gives the report.
+func run(t *testing.T, script func(pump, garden decouple.NoteID) scripted) research.Report {
+	t.Helper()
+	ctx := context.Background()
+	store, base, added, id := notesOf(t)
 	server := httptest.NewServer(script(id("pump.md"), id("garden.md")))
 	t.Cleanup(server.Close)
 	model, err := gateway.NewOpenAI(gateway.Config{URL: server.URL + "/v1", Model: "scripted", Retries: -1})
