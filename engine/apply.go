@@ -162,7 +162,6 @@ func (s *State) applyResults(results []result) {
 	if len(results) == 0 {
 		return
 	}
-	fresh, looked := false, false
 	for _, r := range results {
 		if r.Child != nil {
 			s.join(*r.Child)
@@ -178,13 +177,8 @@ func (s *State) applyResults(results []result) {
 		if r.Refused == refusedLimit {
 			s.short = r.Text
 		}
-		looked = looked || r.Found != nil
-		fresh = s.remember(r.Found) || fresh
-	}
-	if fresh {
-		s.barren = 0
-	} else if looked {
-		s.barren++
+		s.looked = s.looked || r.Found != nil
+		s.fresh = s.remember(r.Found) || s.fresh
 	}
 	s.sayResults()
 }
@@ -207,7 +201,7 @@ func (s *State) remember(names []string) bool {
 	return fresh
 }
 
-// sayResults puts the results of an answer into the conversation once all are there.
+// sayResults puts the results of an answer into the conversation once all are there, and counts whether they brought anything new.
 func (s *State) sayResults() {
 	if s.open == len(s.Calls) {
 		return
@@ -221,6 +215,13 @@ func (s *State) sayResults() {
 	}
 	s.open = len(s.Calls)
 	s.say(decouple.Message{Role: decouple.ToolRole, Parts: parts})
+	switch {
+	case s.fresh:
+		s.barren = 0
+	case s.looked:
+		s.barren++
+	}
+	s.fresh, s.looked = false, false
 }
 
 // join settles a child that has ended.

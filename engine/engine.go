@@ -41,7 +41,14 @@ type Engine struct {
 	mu     sync.Mutex
 	jobs   map[decouple.RunID]*job
 	states stateCache
-	known  map[decouple.VersionHash]decouple.Agent
+	known  map[agentVersion]bool // are in the journal
+}
+
+// agentVersion names a version of an agent in a tenant's journal.
+type agentVersion struct {
+	tenant  decouple.TenantID
+	name    decouple.AgentName
+	version decouple.VersionHash
 }
 
 // New checks a configuration.
@@ -60,7 +67,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		Config: cfg, tools: map[string]decouple.Tool{}, agents: map[decouple.AgentName]decouple.Agent{},
-		jobs: map[decouple.RunID]*job{}, known: map[decouple.VersionHash]decouple.Agent{},
+		jobs: map[decouple.RunID]*job{}, known: map[agentVersion]bool{},
 	}
 	for _, t := range cfg.Tools {
 		e.tools[t.Spec().Name] = t

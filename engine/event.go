@@ -165,6 +165,8 @@ type State struct {
 	prefix   [32]byte
 	bytes    int // of the conversation
 	found    map[string]bool
+	looked   bool           // a tool that finds was called since the last answer
+	fresh    bool           // and found something new
 	barren   int            // answers in a row whose tools found nothing new
 	final    string         // why the model was told to finish, if it was
 	short    string         // which limit was met

@@ -73,8 +73,9 @@ func loadAgent(ctx context.Context, log journal.Reader, tenant decouple.TenantID
 
 // keepVersion writes an agent's version into its stream, once.
 func (e *Engine) keepVersion(ctx context.Context, tenant decouple.TenantID, a decouple.Agent) error {
+	key := agentVersion{tenant, a.Name, a.Version}
 	e.mu.Lock()
-	_, ok := e.known[a.Version]
+	ok := e.known[key]
 	e.mu.Unlock()
 	if ok {
 		return nil
@@ -108,7 +109,7 @@ func (e *Engine) keepVersion(ctx context.Context, tenant decouple.TenantID, a de
 		break
 	}
 	e.mu.Lock()
-	e.known[a.Version] = a
+	e.known[key] = true
 	e.mu.Unlock()
 	return nil
 }

@@ -66,7 +66,8 @@ func (Finish) effect()    {}
 // Why the engine refuses a call.
 const (
 	refusedRepeat = "repeated"
-	refusedLimit  = "limit"
+	refusedLimit  = "limit" // an amount is used up: the run counts as exhausted
+	refusedShape  = "shape" // too deep or too many: the agent has to do it itself
 	refusedAgent  = "agent"
 )
 
@@ -129,9 +130,15 @@ func (s *State) finish(c decouple.Cause) Finish {
 // wrapUp ends the search: a root whose agent names a writer spawns it with what is left, write-up share included; any other run ends.
 func (s *State) wrapUp(c decouple.Cause) Effect {
 	late := !s.Run.Deadline.IsZero() && !s.Now.Before(s.Run.Deadline)
+	if s.Run.Parent != "" || s.Agent.Writer == "" || late {
+		return s.finish(c)
+	}
 	grant := s.rest(false)
-	poor := s.Envelope.Tokens > 0 && grant.Tokens < leastTokens || s.Envelope.USD > 0 && grant.USD == 0
-	if s.Run.Parent != "" || s.Agent.Writer == "" || late || poor {
+	e := s.Envelope
+	if e.Tokens > 0 && grant.Tokens < leastTokens || e.USD > 0 && grant.USD == 0 || e.Agents > 0 && grant.Agents == 0 {
+		if c.Kind == decouple.CauseDone {
+			c = decouple.Cause{Kind: decouple.CauseExhausted, Why: "the envelope has nothing left for the write-up"}
+		}
 		return s.finish(c)
 	}
 	if s.Envelope.Agents > 0 {
@@ -232,9 +239,9 @@ func (s *State) spawn(calls []CallRecord) Effect {
 		case args.Task.Question == "":
 			refuse(c, refusedAgent, "a task needs a question")
 		case e.Depth > 0 && s.Run.ID.Depth() >= e.Depth:
-			refuse(c, refusedLimit, "the envelope's depth of %d is reached: find out yourself", e.Depth)
+			refuse(c, refusedShape, "the envelope's depth of %d is reached: find out yourself", e.Depth)
 		case e.Children > 0 && len(s.Children)+len(plans) >= e.Children:
-			refuse(c, refusedLimit, "the envelope's %d children are used up: find out yourself", e.Children)
+			refuse(c, refusedShape, "the envelope's %d children are used up: find out yourself", e.Children)
 		case !ok || e.Agents > 0 && s.rest(true).Agents-int64(len(plans))*grant.Agents < grant.Agents:
 			refuse(c, refusedLimit, "the envelope has too little left for another agent: finish with what you have")
 		default:
