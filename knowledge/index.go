@@ -15,7 +15,7 @@ import (
 )
 
 // indexVersion is the version of the schema and of what is stored in it. A file of another version is made anew.
-const indexVersion = 1*1000 + document.Version
+const indexVersion = 2*1000 + document.Version
 
 // schema of the index. In now are the passages of the versions in force, in old those of versions that were replaced or removed; both have the rowids of
 // passage and hold no text, only terms.

@@ -43,7 +43,8 @@ type card struct {
 // cardSection is a section that has units in the passage.
 type cardSection struct {
 	path  []string
-	terms []uint32 // hashes of the terms of the path and the note's title
+	terms []uint32 // hashes of the terms of the innermost heading, of the whole path and of the note's title
+	named int      // how many of them are the innermost heading's
 }
 
 // cardUnit is a unit in the passage.
@@ -123,12 +124,22 @@ func makeCard(d *document.Document, units []document.Unit, title []string, heads
 		if !ok {
 			at = len(c.sections)
 			place[u.Section] = at
-			c.sections = append(c.sections, cardSection{d.Sections[u.Section].Path, hashes(append(append([]string(nil), heads[u.Section]...), title...))})
+			c.sections = append(c.sections, newCardSection(d.Sections[u.Section].Path, heads[u.Section], title))
 		}
 		text := d.Text[u.Start:u.End]
 		c.units = append(c.units, cardUnit{u.Kind, prose.Leans(text) || prose.MidSentence(text), u.Start, u.End, at, hashes(prose.Terms(text))})
 	}
 	return c
+}
+
+// newCardSection describes a section by its path, the terms of it and those of the note's title.
+func newCardSection(path, head, title []string) cardSection {
+	var named []string
+	if len(path) > 0 {
+		named = prose.Unique(path[len(path)-1])
+	}
+	terms := append(append(append([]string(nil), named...), head...), title...)
+	return cardSection{path, hashes(terms), len(named)}
 }
 
 // hashTerm is the number that stands for a term in a card.
@@ -166,6 +177,7 @@ func encodeCard(c card) []byte {
 			number(len(p))
 			b = append(b, p...)
 		}
+		number(s.named)
 		terms(s.terms)
 	}
 	number(len(c.units))
@@ -235,14 +247,16 @@ func (r *cardReader) terms() []uint32 {
 func decodeCard(b []byte) (card, error) {
 	r := &cardReader{b: b}
 	var c card
-	c.sections = make([]cardSection, r.count(2))
+	c.sections = make([]cardSection, r.count(3))
 	for i := range c.sections {
 		s := &c.sections[i]
 		s.path = make([]string, r.count(1))
 		for j := range s.path {
 			s.path[j] = r.text()
 		}
+		s.named = r.number()
 		s.terms = r.terms()
+		r.bad = r.bad || s.named > len(s.terms)
 	}
 	c.units = make([]cardUnit, r.count(5))
 	for i := range c.units {

@@ -71,7 +71,7 @@ func TestNearest(t *testing.T) {
 }
 
 func FuzzCard(f *testing.F) {
-	f.Add(encodeCard(card{sections: []cardSection{{[]string{"a", "b"}, []uint32{1, 2}}}, units: []cardUnit{{"list", true, 3, 9, 0, []uint32{7}}}}))
+	f.Add(encodeCard(card{sections: []cardSection{{[]string{"a", "b"}, []uint32{1, 2}, 1}}, units: []cardUnit{{"list", true, 3, 9, 0, []uint32{7}}}}))
 	f.Add([]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := decodeCard(data)

@@ -18,6 +18,7 @@ const (
 	themeWeight  = 0.25 // of a term of the theme, beside one of the question
 	weakWeight   = 0.3  // of a term such as "use", which says little
 	sectionBonus = 1.5
+	headingSaid  = 1.5 // for a unit whose heading the question says in full
 	sameTerms    = 0.9 // share of common terms from which two units say the same
 )
 
@@ -98,11 +99,30 @@ func (q asked) score(u cardUnit, s cardSection, base float64) (float64, []string
 	if !inText || total == 0 {
 		return 0, matched
 	}
-	score := sum * (covered / total) * (1 + 0.25*base) * q.near(u.terms) * kindFactor(u)
+	score := sum * (covered / total) * (1 + 0.25*base) * q.near(u.terms) * q.named(s) * kindFactor(u)
 	if q.prefers(s) {
 		score *= sectionBonus
 	}
 	return math.Round(score*1e4) / 1e4, matched
+}
+
+// named rewards a unit whose heading the question says in full, or in good part.
+func (q asked) named(s cardSection) float64 {
+	said := 0
+	for _, h := range s.terms[:s.named] {
+		if slices.ContainsFunc(q.terms, func(t askedTerm) bool { return t.hash == h && !t.theme }) {
+			said++
+		}
+	}
+	switch {
+	case said == 0:
+		return 1
+	case said == s.named:
+		return headingSaid
+	case said*2 >= s.named:
+		return 1 + (headingSaid-1)/2
+	}
+	return 1
 }
 
 // kindFactor is what a unit is worth by what it is.
