@@ -64,8 +64,8 @@ func testClaimed(f *fixture) {
 	f.create("r")
 	f.put(put("r", "joined", "a", `1`), put("r", "joined", "b", `2`))
 	c := f.claim("", "r")
-	row := f.row("r")
-	equal(f, "claim", c, journal.Claim{Run: row.Run, Epoch: f.Epoch(), Seq: 1, Inbox: 2})
+	row, s := f.row("r"), decouple.RunStream(tenant, "r")
+	equal(f, "claim", c, journal.Claim{Run: row.Run, Epoch: f.Epoch(), Seq: 1, Event: f.last(s), Inbox: 2})
 	equal(f, "epoch of the row", row.Epoch, f.Epoch())
 	equal(f, "status of the row", row.Status, decouple.RunRunning)
 	if row.Node == "" {
@@ -74,7 +74,7 @@ func testClaimed(f *fixture) {
 	m := f.on("r")
 	m.Events, m.Status, m.Consume = numbered(1), &journal.StatusChange{Status: decouple.RunReady}, 1
 	f.commit(m)
-	equal(f, "second claim", f.claim("r", "r"), journal.Claim{Run: row.Run, Epoch: f.Epoch(), Seq: 2, Inbox: 2, Consumed: 1})
+	equal(f, "second claim", f.claim("r", "r"), journal.Claim{Run: row.Run, Epoch: f.Epoch(), Seq: 2, Event: f.last(s), Inbox: 2, Consumed: 1})
 }
 
 // waiting starts a claim and gives what came of it, and when.

@@ -194,6 +194,16 @@ func (f *fixture) read(s decouple.Stream) []decouple.Event {
 	return es
 }
 
+// last is the id of a stream's last event.
+func (f *fixture) last(s decouple.Stream) decouple.EventID {
+	f.t.Helper()
+	es := f.read(s)
+	if len(es) == 0 {
+		return ""
+	}
+	return es[len(es)-1].ID
+}
+
 func (f *fixture) runs(q journal.RunFilter) []journal.RunRow {
 	f.t.Helper()
 	rows, err := f.Runs(f.ctx(), q)

@@ -155,6 +155,7 @@ func testFollowEnds(f *fixture) {
 		f.t.Errorf("Follow gave %d events and %v, want 1 and the error of fn", seen, err)
 	}
 	ch := f.following(3, 1)
+	<-time.After(10 * time.Millisecond) // lets it settle down to wait
 	f.close()
 	select {
 	case got := <-ch:

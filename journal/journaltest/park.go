@@ -124,10 +124,17 @@ func testWakeTime(f *fixture) {
 	f.start("r")
 	wake := time.Now().Add(150 * time.Millisecond)
 	f.park("r", journal.StatusChange{Wake: wake, Until: 5, Wait: decouple.Wait{Kind: decouple.WaitTimer}})
-	f.idle("r")
-	f.claim("r", "r")
+	f.start("s")
+	second := wake.Add(150 * time.Millisecond)
+	f.park("s", journal.StatusChange{Wake: second, Until: 5})
+	f.idle("")
+	f.claim("", "r")
 	if now := time.Now(); now.Before(wake) {
 		f.t.Errorf("woken %v too early", wake.Sub(now))
+	}
+	f.claim("", "s")
+	if now := time.Now(); now.Before(second) {
+		f.t.Errorf("the second one was woken %v too early", second.Sub(now))
 	}
 
 	f.park("r", journal.StatusChange{Wake: time.Now().Add(-time.Second)})

@@ -289,8 +289,10 @@ func (k *walk) claim() {
 	if err != nil || !slices.Contains(allowed, c.Run.ID) {
 		k.f.t.Fatalf("Claim(%q) = %s, %v, want one of %v", root, c.Run.ID, err, allowed)
 	}
-	equal(k.f, "the claim", c, k.w.claim(c.Run.ID))
 	s := decouple.RunStream(tenant, c.Run.ID)
+	want := k.w.claim(c.Run.ID)
+	want.Event = k.f.last(s)
+	equal(k.f, "the claim", c, want)
 	m := journal.Mutation{ID: k.f.id(), Stream: s, Expect: decouple.Seq(len(k.w.streams[s])), Epoch: c.Epoch, Events: numbered(1)}
 	k.w.apply(m, k.f.commit(m)) // from here on every store remembers that it is running
 }

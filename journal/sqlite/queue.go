@@ -122,10 +122,7 @@ func (s *Store) Claim(ctx context.Context, root decouple.RunID) (journal.Claim, 
 				s.queue.leave(ch)
 				return journal.Claim{}, ctx.Err()
 			case <-s.queue.closed:
-				if err := s.group.err(); err != nil {
-					return journal.Claim{}, err
-				}
-				return journal.Claim{}, decouple.Errorf(decouple.Unavailable, "the journal is closed")
+				return journal.Claim{}, s.group.err()
 			}
 		}
 		if c, ok, err := s.claim(r); ok || err != nil {
@@ -155,9 +152,11 @@ func (s *Store) claim(r readyRun) (journal.Claim, bool, error) {
 	case s.queue.claimed <- struct{}{}:
 	default:
 	}
-	return journal.Claim{
-		Run: w.run, Epoch: s.epoch, Seq: head.seq, Event: journal.EventIDOf(head.sum), Inbox: w.body.Inbox, Consumed: w.body.Consumed, Left: w.body.Left,
-	}, true, nil
+	c := journal.Claim{Run: w.run, Epoch: s.epoch, Seq: head.seq, Inbox: w.body.Inbox, Consumed: w.body.Consumed, Left: w.body.Left}
+	if head.seq > 0 {
+		c.Event = journal.EventIDOf(head.sum)
+	}
+	return c, true, nil
 }
 
 // claims writes rows of claimed runs that have not committed anything for a moment, for those who look at the view.

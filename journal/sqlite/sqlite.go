@@ -229,8 +229,7 @@ func (s *Store) Close() error {
 	if s.quit != nil {
 		s.quit()
 	}
-	s.queue.close()
-	s.group.fail(decouple.Errorf(decouple.Unavailable, "the journal is closed"))
+	s.die(decouple.Errorf(decouple.Unavailable, "the journal is closed"))
 	s.tasks.Wait()
 	s.group.active.Wait()
 	s.db.Lock()
