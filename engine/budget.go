@@ -11,6 +11,7 @@ const (
 	answerTokens  = 4096  // the most that one answer may have
 	resultTokens  = 6000  // set aside for the result of a tool that has not been called yet
 	messageTokens = 16    // a message's own overhead
+	toolTokens    = 200   // the description of a tool
 	leastTokens   = 1_000 // the least that an agent can do anything with
 )
 
@@ -88,7 +89,7 @@ func (s *State) left() account {
 }
 
 func (s *State) promptTokens() int64 {
-	return int64(len(s.Agent.Prompt)+s.bytes)/3 + int64(messageTokens*len(s.Messages)) + 1
+	return int64(len(s.Agent.Prompt)+s.bytes)/3 + int64(messageTokens*len(s.Messages)+toolTokens*len(s.Agent.Tools)) + 1
 }
 
 // covers says whether the envelope has room for need.

@@ -84,6 +84,9 @@ func Next(s *State) Effect {
 	case s.stop != nil:
 		return s.finish(decouple.Cause{Kind: decouple.CauseCanceled, Why: stopWhy(*s.stop)})
 	}
+	if s.final != "" && s.Messages[len(s.Messages)-1].Role == decouple.Assistant {
+		return s.wrapUp(s.doneCause()) // what it asks for after it was told to finish is left alone
+	}
 	if e := s.openCalls(); e != nil {
 		return e
 	}

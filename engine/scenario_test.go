@@ -109,7 +109,8 @@ func (p *player) do(words []string) {
 	case "run":
 		p.begin(args, opts, num)
 	case "answer":
-		p.apply(answered{Step: p.s.Steps + 1, Message: speech(args), Usage: used})
+		call, _ := Next(&p.s).(CallModel)
+		p.apply(answered{Step: p.s.Steps + 1, Message: speech(args), Usage: used, Final: call.Final})
 	case "result":
 		r := result{Call: decouple.CallID(args[0]), Text: args[1]}
 		for _, a := range args[2:] {
