@@ -6,19 +6,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/term"
+	"strings"
+	"unicode/utf8"
 
 	"decouple.dev/decouple"
 )
 
 // app is what every subcommand works with: the outside world, and the flags that all share. Nothing else in this program reads the environment.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
-	env      func(string) string
-	folder   string // --data
-	began    bool   // the command line was understood
+	name   string // by which this program was called
+	in     io.Reader
+	out    io.Writer
+	err    *screen
+	env    func(string) string
+	folder string // --data
+	began  bool   // the command line was understood
 }
 
 // dir is the absolute path of the data folder, which need not exist yet.
@@ -42,9 +44,9 @@ func (a *app) dir() (string, error) {
 // say writes a line for people to standard error.
 func (a *app) say(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
 
-// printf writes to standard output.
-func (a *app) printf(format string, args ...any) error {
-	_, err := fmt.Fprintf(a.out, format, args...)
+// print writes to standard output.
+func (a *app) print(text string) error {
+	_, err := io.WriteString(a.out, text)
 	return asOutput(err)
 }
 
@@ -64,29 +66,47 @@ func asOutput(err error) error {
 	return decouple.Errorf(decouple.Unavailable, "standard output cannot be written: %w", err)
 }
 
-// terminal gives the width and height of the terminal behind w, and whether there is one that can be drawn on.
-func (a *app) terminal(w io.Writer) (width, height int, ok bool) {
-	f, isFile := w.(*os.File)
-	if !isFile || a.env("TERM") == "dumb" || a.env("TERM") == "" {
-		return 0, 0, false
+// command is how this program is called with arguments, as a shell reads it.
+func (a *app) command(args ...string) string {
+	words := []string{quoted(a.name)}
+	for _, arg := range args {
+		words = append(words, quoted(arg))
 	}
-	width, height, err := term.GetSize(int(f.Fd()))
-	return width, height, err == nil && width > 0 && height > 0
+	return strings.Join(words, " ")
 }
 
-// The colours, as a terminal is told them.
-const (
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	dim    = "2"
-	bold   = "1"
-)
-
-// paint colours a text if w is a terminal and NO_COLOR is not set.
-func (a *app) paint(w io.Writer, colour, text string) string {
-	if _, _, ok := a.terminal(w); !ok || a.env("NO_COLOR") != "" {
-		return text
+// quoted puts a word between quotation marks if a shell would take it apart.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r)
 	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// printable takes out of a text what could drive a terminal, and puts it on one line.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == utf8.RuneError:
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// clip shortens a text to n runes.
+func clip(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	if n < 1 {
+		return ""
+	}
+	return string(r[:n-1]) + "…"
 }

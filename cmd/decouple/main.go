@@ -3,9 +3,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -13,15 +16,32 @@ import (
 )
 
 func main() {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
-	os.Exit(a.main(os.Args[1:]))
+	ctx, stop := interruptible()
+	a := &app{name: os.Args[0], in: os.Stdin, out: os.Stdout, err: newScreen(os.Stderr, os.Getenv), env: os.Getenv}
+	code := a.main(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// interruptible is a context that ends at the first SIGINT or SIGTERM, so that what is under way is parked; at the second one the process ends at once.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(decouple.Canceled.Rule().Exit)
+	}()
+	return ctx, cancel
 }
 
 // main runs a command line and gives the exit code. An error is one line on standard error; standard output has none of it.
-func (a *app) main(args []string) int {
+func (a *app) main(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	err := root.Execute()
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
@@ -29,7 +49,7 @@ func (a *app) main(args []string) int {
 	if !a.began && kind == decouple.Internal { // said by the parser of the command line
 		kind = decouple.Invalid
 	}
-	fmt.Fprintln(a.err, a.paint(a.err, red, "decouple:"), oneLine(err.Error()))
+	fmt.Fprintln(a.err, a.err.paint(red, "decouple:"), oneLine(err.Error()))
 	return kind.Rule().Exit
 }
 
@@ -66,7 +86,7 @@ func (a *app) root() *cobra.Command {
 		return decouple.Errorf(decouple.Invalid, "%w; `%s --help` lists the flags", err, c.CommandPath())
 	})
 	c.PersistentFlags().StringVar(&a.folder, "data", "", "data `folder` (default $DECOUPLE_DATA, or $XDG_DATA_HOME/decouple, or ~/.local/share/decouple)")
-	c.AddCommand(newVersion(a))
+	c.AddCommand(newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(), newVersion(a), newPDF())
 	return c
 }
 
@@ -106,4 +126,3 @@ func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	c.AddCommand(subs...)
 	return c
 }
-

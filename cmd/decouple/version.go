@@ -10,7 +10,9 @@ import (
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Say which version this is", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error { return a.printf("decouple %s, %s\n", version(), runtime.Version()) },
+		RunE: func(*cobra.Command, []string) error {
+			return a.print("decouple " + version() + ", " + runtime.Version() + "\n")
+		},
 	}
 }
 

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/engine"
+	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/journal/sqlite"
+	"decouple.dev/decouple/knowledge"
+	"decouple.dev/decouple/registry"
+	"decouple.dev/decouple/research"
+	"decouple.dev/decouple/tool"
+)
+
+// indexFile is the index of notes in a data folder: a view of the journal, which may be deleted.
+const indexFile = "notes.db"
+
+// me is who acts on the command line.
+var me = decouple.Actor{Kind: decouple.ActorPerson, ID: "local"}
+
+// plan says what an owner works with. The zero value has the builtin model and the embedded agents.
+type plan struct {
+	doing  string // the command, for whoever finds the folder in use
+	model  model
+	agents string // a folder of agent files that go before the embedded ones
+	watch  func(engine.Signal)
+}
+
+// owner is the process that writes a data folder, with all rooms plugged together.
+type owner struct {
+	dir     string
+	store   *sqlite.Store
+	notes   *knowledge.Base
+	engine  *engine.Engine
+	reports *research.Collector
+	stop    context.CancelFunc
+	served  chan error
+}
+
+// own opens a data folder for writing and lets other terminals reach this process. Conflict says that another process owns it.
+func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
+	store, err := sqlite.Open(ctx, sqlite.Config{Dir: dir, Owner: p.doing})
+	if err != nil {
+		return nil, err
+	}
+	o := &owner{dir: dir, store: store}
+	if err := o.plug(ctx, p); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	a.serve(ctx, o, p.doing)
+	return o, nil
+}
+
+// plug puts the rooms together.
+func (o *owner) plug(ctx context.Context, p plan) error {
+	var err error
+	if o.notes, err = knowledge.Open(ctx, baseConfig(o.dir, o.store, o.store)); err != nil {
+		return err
+	}
+	src := research.NewSources(o.notes)
+	o.reports = research.NewCollector(o.store, src)
+	tools := append(tool.Notes(o.notes), research.NewAdd(src, o.reports), research.NewList(o.reports))
+	set, err := loadAgents(p.agents, tools)
+	if err != nil {
+		return err
+	}
+	if p.model == nil {
+		p.model = gateway.Builtin{}
+	}
+	o.engine, err = engine.New(engine.Config{Store: o.store, Model: p.model, Tools: tools, Agents: set.Agents(), Watch: p.watch, Actor: me})
+	return err
+}
+
+// baseConfig is how notes are opened; without a writer they can only be read.
+func baseConfig(dir string, from knowledge.Source, to knowledge.Writer) knowledge.Config {
+	cfg := knowledge.Config{Source: from, Writer: to, Index: filepath.Join(dir, indexFile)}
+	if self, err := os.Executable(); err == nil {
+		cfg.PDF = []string{self, pdfCommand}
+	}
+	return cfg
+}
+
+// loadAgents reads the embedded agents and those of a folder, if it is not empty, which go before them.
+func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
+	sources := []registry.Source{{Name: "embedded", FS: research.Agents()}}
+	if folder != "" {
+		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+			return nil, decouple.Errorf(decouple.NotFound, "--agents: there is no folder %s", folder)
+		}
+		sources = append(sources, registry.Source{Name: folder, FS: os.DirFS(folder)})
+	}
+	var names []string
+	for _, t := range tools {
+		names = append(names, t.Spec().Name)
+	}
+	return registry.Load(names, sources...)
+}
+
+// serve answers other terminals until the owner closes. A folder that cannot hold a socket costs only that.
+func (a *app) serve(ctx context.Context, o *owner, doing string) {
+	l, err := api.Listen(ctx, o.dir)
+	if err != nil {
+		a.say("note: other terminals cannot reach this process: %v", err)
+		return
+	}
+	// A process that was interrupted still parks its runs: it goes on answering until it closes.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	o.stop, o.served = stop, make(chan error, 1)
+	server := api.Server{Engine: o.engine, Notes: o.notes, Tenant: decouple.LocalTenant, Doing: doing}
+	go func() { o.served <- server.Run(serving, l) }()
+}
+
+// close ends the socket, the notes and the journal, in this order.
+func (o *owner) close() error {
+	var errs []error
+	if o.stop != nil {
+		o.stop()
+		errs = append(errs, <-o.served)
+	}
+	if o.notes != nil {
+		errs = append(errs, o.notes.Close())
+	}
+	return errors.Join(append(errs, o.store.Close())...)
+}
+
+// reader is a process that only reads a data folder, whoever writes it.
+type reader struct {
+	*sqlite.Reader
+	notes *knowledge.Base
+}
+
+// read opens a data folder for reading. NotFound says that there is no journal yet.
+func (a *app) read(ctx context.Context) (*reader, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	log, err := sqlite.OpenReader(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	base, err := knowledge.Open(ctx, baseConfig(dir, log, nil))
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return &reader{log, base}, nil
+}
+
+func (r *reader) close() error { return errors.Join(r.notes.Close(), r.Reader.Close()) }
+
+// reach runs one of two functions: theirs with the process that owns the data folder, or, if there is none, ours with this process as its owner.
+func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) error, ours func(*owner) error) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		client, err := api.Dial(ctx, dir)
+		if err == nil {
+			return theirs(client)
+		}
+		if decouple.KindOf(err) != decouple.NotFound {
+			return err
+		}
+		o, err := a.own(ctx, dir, plan{doing: doing})
+		if decouple.KindOf(err) == decouple.Conflict && try < tries && pause(ctx) {
+			continue // another process has just become the owner, or is about to end
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(ours(o), o.close())
+	}
+}
+
+// tries bounds how often an owner that does not answer is looked for again, with a pause before each.
+const tries = 20
+
+// pause waits a little; false is that ctx has ended.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(50 * time.Millisecond):
+		return true
+	}
+}

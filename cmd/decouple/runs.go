@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/journal/sqlite"
+)
+
+func newRuns(a *app) *cobra.Command {
+	return group("runs", "See, follow, cancel and resume runs",
+		newRunsLs(a), newRunsShow(a), newRunsTail(a), newRunsCancel(a), newRunsResume(a))
+}
+
+// readLog opens the journal for reading. NotFound says that there is none yet.
+func (a *app) readLog(ctx context.Context) (*sqlite.Reader, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	return sqlite.OpenReader(ctx, dir)
+}
+
+// owned says whether a process owns the data folder now.
+func (a *app) owned(ctx context.Context) bool {
+	dir, err := a.dir()
+	if err != nil {
+		return false
+	}
+	_, err = api.Dial(ctx, dir)
+	return err == nil
+}
+
+// findRun gives the run that a name stands for: its id, or the beginning of the id of exactly one tree.
+func findRun(ctx context.Context, log journal.Reader, name string) (journal.RunRow, error) {
+	var none journal.RunRow
+	root, below, isChild := strings.Cut(name, ".")
+	roots, err := log.Runs(ctx, journal.RunFilter{Tenant: decouple.LocalTenant, Roots: true})
+	if err != nil {
+		return none, err
+	}
+	hits := slices.DeleteFunc(roots, func(r journal.RunRow) bool { return !strings.HasPrefix(string(r.ID), root) })
+	if i := slices.IndexFunc(hits, func(r journal.RunRow) bool { return string(r.ID) == root }); i >= 0 {
+		hits = hits[i : i+1]
+	}
+	switch {
+	case len(hits) == 0 || root == "":
+		return none, decouple.Errorf(decouple.NotFound, "there is no run %s; `decouple runs ls` lists them", name)
+	case len(hits) > 1:
+		return none, decouple.Errorf(decouple.Invalid, "%s begins the ids of %d runs: give more of it", name, len(hits))
+	case !isChild:
+		return hits[0], nil
+	}
+	rows, err := log.Runs(ctx, journal.RunFilter{Tenant: decouple.LocalTenant, ID: hits[0].ID + "." + decouple.RunID(below)})
+	if err == nil && len(rows) == 0 {
+		err = decouple.Errorf(decouple.NotFound, "there is no run %s; `decouple runs show %s` lists its tree", name, hits[0].ID)
+	}
+	if err != nil {
+		return none, err
+	}
+	return rows[0], nil
+}
+
+// tree gives the rows of a tree in its order.
+func tree(ctx context.Context, log journal.Reader, root decouple.RunID) ([]journal.RunRow, error) {
+	rows, err := log.Runs(ctx, journal.RunFilter{Tenant: decouple.LocalTenant, Root: root})
+	slices.SortFunc(rows, func(x, y journal.RunRow) int { return comparePaths(x.ID, y.ID) })
+	return rows, err
+}
+
+// runJSON is a run as machines read it.
+type runJSON struct {
+	ID        decouple.RunID     `json:"id"`
+	Parent    decouple.RunID     `json:"parent"`
+	Root      decouple.RunID     `json:"root"`
+	Agent     decouple.AgentName `json:"agent"`
+	Question  string             `json:"question"`
+	Status    decouple.RunStatus `json:"status"`
+	Wait      decouple.Wait      `json:"wait,omitzero"` // of a parked run
+	Cause     decouple.CauseKind `json:"cause"`         // of an ended run
+	Why       string             `json:"why,omitempty"`
+	Steps     int                `json:"steps"`
+	TokensIn  int64              `json:"tokens_in"`
+	TokensOut int64              `json:"tokens_out"`
+	USD       float64            `json:"usd"`
+	Created   time.Time          `json:"created"`
+	Updated   time.Time          `json:"updated"`
+	WallMS    int64              `json:"wall_ms"`
+}
+
+func asJSON(rows []journal.RunRow) []runJSON {
+	out := make([]runJSON, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, runJSON{
+			ID: r.ID, Parent: r.Parent, Root: r.Root, Agent: r.Agent, Question: r.Label, Status: r.Status, Wait: r.Wait, Cause: r.Cause.Kind, Why: r.Cause.Why,
+			Steps: r.Steps, TokensIn: r.Usage.TokensIn, TokensOut: r.Usage.TokensOut, USD: r.Usage.Cost.Dollars(),
+			Created: r.Created, Updated: r.Updated, WallMS: r.Updated.Sub(r.Created).Milliseconds(),
+		})
+	}
+	return out
+}
+
+// standing is a run's status in words; left says that it is at work in no process.
+func standing(r journal.RunRow, left bool) string {
+	switch {
+	case r.Status == decouple.RunEnded:
+		return string(r.Cause.Kind)
+	case r.Status == decouple.RunParked:
+		return waiting(r.Wait.Kind)
+	case left:
+		return "interrupted"
+	}
+	return string(r.Status)
+}
