@@ -19,6 +19,7 @@ type candidate struct {
 	outer float64 // and in its words, headings and title together
 	whole float64 // and in those of all that was found under the same heading
 	named bool    // one of the names that the question speaks of is among these, if it speaks of any
+	terms int     // telling terms in words, headings and title
 	rank  float64
 }
 
@@ -90,7 +91,7 @@ func fit(q question, u decouple.Unit, top float64) candidate {
 	for _, t := range prose.Terms(place(u)) {
 		terms[t] = true
 	}
-	c.outer = q.cover(terms)
+	c.outer, c.terms = q.cover(terms), q.telling(terms)
 	c.rank = (0.3*c.inner + 0.3*q.sharpest(u.Text) + 0.4*c.outer) * (1 + 0.6*headed(q, u))
 	c.rank /= 0.9 + 0.1*float64(len(u.Text))/paragraph
 	if top > 0 {
@@ -167,6 +168,9 @@ const (
 	leastInner   = 0.3
 	leastOuter   = 0.4
 	leastWhole   = 0.52 // with all that was found under the same heading
+	mostMissing  = 0.3  // of the weight may be in terms that the sources never say,
+	fewPassages  = 40   // of fewer than these a term that they never say says less
+	aboutIt      = 0.25 // unless a heading speaks that much of what is asked
 	leastPart    = 0.15 // in its own words, where the heading has been chosen already
 	furtherWords = 12   // that a quotation after the first one has at least: a short one is too much like others
 	closeRank    = 0.6  // of a further quotation, relative to the best
@@ -177,10 +181,19 @@ func (q question) fits(c candidate) bool {
 	if q.part {
 		return c.inner >= leastPart
 	}
-	if q.number && !amounts(c.unit.Text) {
+	if q.number && !amounts(c.unit.Text) || q.year && !years(c.unit.Text) {
 		return false
 	}
-	return c.named && c.inner >= leastInner && c.outer >= leastOuter && c.whole+0.3*headed(q, c.unit) >= leastWhole
+	head := headed(q, c.unit)
+	if q.missing > mostMissing+0.005*float64(max(0, fewPassages-q.passages)) && head < aboutIt {
+		return false
+	}
+	return c.named && c.terms >= min(2, q.telling(words(strings.Join(q.terms, " ")))) && c.inner >= leastInner && c.outer >= leastOuter && c.whole+0.3*head >= leastWhole
+}
+
+// years says that a text gives a year.
+func years(s string) bool {
+	return slices.ContainsFunc(prose.Numbers(s), func(n string) bool { return len(n) == 4 && (n[0] == '1' || n[0] == '2') })
 }
 
 // amounts says that a text gives an amount, be it none or no limit.
@@ -215,7 +228,11 @@ func pick(q question, r reader, cands []candidate, n int) []quote {
 		if !ok || repeats(picked, s.text) || len(picked) > 0 && len(prose.Words(s.text)) < furtherWords {
 			continue
 		}
-		if claim, ok := claimOf(q, s.text); ok {
+		claim, ok := claimOf(q, s.text)
+		if !ok && prose.OfItself(s.text) {
+			claim, ok = c.unit.Title+": "+strings.Join(strings.Fields(prose.Sentences(s.text)[0].Of(s.text)), " "), true
+		}
+		if ok {
 			picked = append(picked, quote{s, claim, c})
 		}
 	}

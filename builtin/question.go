@@ -22,16 +22,19 @@ const (
 
 // question is what is asked, with what each of its terms weighs.
 type question struct {
-	text   string
-	terms  []string // in order, so that sums come out the same every time
-	weight map[string]float64
-	total  float64
-	form   form
-	number bool            // asks for an amount
-	named  bool            // asks which name of code it is
-	reason bool            // asks why
-	names  map[string]bool // terms of the rare names of code and proper names in it
-	part   bool            // is one heading's part of a larger question
+	text     string
+	terms    []string // in order, so that sums come out the same every time
+	weight   map[string]float64
+	total    float64
+	missing  float64 // share of the weight in terms that the sources never say
+	form     form
+	passages int             // searched
+	year     bool            // asks for a year
+	number   bool            // asks for an amount
+	named    bool            // asks which name of code it is
+	reason   bool            // asks why
+	names    map[string]bool // terms of the rare names of code and proper names in it
+	part     bool            // is one heading's part of a larger question
 	// measure is the terms that only say what sort of amount is asked for: the "long" of "how long".
 	measure map[string]bool
 }
@@ -74,12 +77,21 @@ func ask(task decouple.Task, found []decouple.SearchResult) question {
 	for _, t := range q.terms {
 		q.total += q.weight[t]
 	}
+	q.missing = q.cover(unsaid(found))
+	for _, r := range found {
+		q.passages = max(q.passages, r.Passages)
+	}
 	return q
 }
 
 // namesIn is the terms of the names of code and the proper names in a question.
 func namesIn(text string) map[string]bool {
 	names := map[string]bool{}
+	for _, n := range prose.Numbers(text) {
+		if len(n) > 1 {
+			names[n] = true
+		}
+	}
 	for _, id := range append(prose.Identifiers(text), capitalised(text)...) {
 		if terms := prose.Terms(id); terms != nil {
 			names[terms[0]] = true
@@ -124,7 +136,7 @@ func rephrase(text string) string {
 			}
 			for j := i + 1; j < min(i+1+p.reach, len(words)); j++ {
 				if strings.ToLower(strings.Trim(words[j], "?,.;:")) == p.particle {
-					words[i] = p.means
+					words[i], words = p.means, slices.Delete(words, j, j+1)
 					break
 				}
 			}
@@ -175,6 +187,28 @@ func rarities(found []decouple.SearchResult) func(string) float64 {
 	}
 }
 
+// unsaid is the terms of a search that no passage holds.
+func unsaid(found []decouple.SearchResult) map[string]bool {
+	terms := map[string]bool{}
+	for _, r := range found {
+		for _, t := range r.Terms {
+			terms[t.Term] = t.Passages == 0
+		}
+	}
+	return terms
+}
+
+// telling counts the terms of a set that weigh something in the question.
+func (q question) telling(set map[string]bool) int {
+	n := 0
+	for _, t := range q.terms {
+		if set[t] && q.weight[t] > 0.05*q.total {
+			n++
+		}
+	}
+	return n
+}
+
 // cover is the share of the question's weight that a set of terms holds, from 0 to 1.
 func (q question) cover(terms map[string]bool) float64 {
 	if q.total == 0 {
@@ -203,6 +237,7 @@ func (q *question) read(text string) {
 	}
 	q.number = has("how many", "how much", "how long", "how big", "how large", "how small", "how soon", "how old", "how often", "how fast", "how far",
 		"how high", "how low", "how deep", "how wide", "at most", "at least", "what size", "what number", "what percentage", "what version", "what is the limit", "what year", "default")
+	q.year = has("what year", "which year")
 	q.reason = has("why", "reason", "what for", "purpose")
 	for i, w := range words {
 		if w == "how" && i+1 < len(words) && q.number {

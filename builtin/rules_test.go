@@ -54,10 +54,11 @@ func TestWhatIsAskedFor(t *testing.T) {
 func TestRephrase(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"How do I turn numbers into strings?":    "How do I convert numbers into strings?",
-		"How is the cache switched off?":         "How is the cache disable off?",
-		"What does it look at?":                  "What does it see at?",
-		"I took the whole package off the shelf": "I remove the whole package off the shelf",
+		"How do I turn numbers into strings?":    "How do I convert numbers strings?",
+		"How is the cache switched off?":         "How is the cache disable",
+		"What does it look at?":                  "What does it see",
+		"I took the whole package off the shelf": "I remove the whole package the shelf",
+		"Which tools are out of date?":           "Which tools are outdated of",
 		"Turn left at the corner":                "Turn left at the corner",
 	} {
 		if got := rephrase(in); got != want {
@@ -205,6 +206,31 @@ func TestNumbersAreAskedFor(t *testing.T) {
 	for _, s := range []string{"The brake has 3 levers.", "The brake has any number of levers, without limit."} {
 		if !q.fits(c(s)) {
 			t.Errorf("%q does not answer how many", s)
+		}
+	}
+}
+
+func TestYearsAreAskedFor(t *testing.T) {
+	t.Parallel()
+	q := ask(decouple.Task{Question: "In which year was the brake of the train built?"}, nil)
+	c := func(text string) candidate {
+		return rank(q, []decouple.Unit{{Note: "n", Kind: "paragraph", Text: text, Score: 1}})[0]
+	}
+	if q.fits(c("The brake of the train was built with 2 levers.")) || !q.fits(c("The brake of the train was built in 1869.")) {
+		t.Error("a question for a year is answered by a year alone")
+	}
+}
+
+func TestWhatTheSourcesNeverSay(t *testing.T) {
+	t.Parallel()
+	task := decouple.Task{Question: "Why has a brake on the train a zeppelin?"}
+	for passages, want := range map[int]bool{100: false, 3: true} {
+		terms := []decouple.Term{{Term: "brake", Passages: passages / 2}, {Term: "train", Passages: passages / 2}, {Term: "zeppelin"}}
+		q := ask(task, []decouple.SearchResult{{Passages: passages, Terms: terms}})
+		c := rank(q, []decouple.Unit{{Note: "n", Kind: "paragraph", Text: "The brake on the train is there because it has to stop.", Score: 1}})[0]
+		c.outer, c.whole, c.inner = 0.9, 0.9, 0.9
+		if got := q.fits(c); got != want {
+			t.Errorf("of %d passages: %v with %.2f missing", passages, got, q.missing)
 		}
 	}
 }

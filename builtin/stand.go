@@ -1,6 +1,8 @@
 package builtin
 
 import (
+	"strings"
+
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/prose"
 )
@@ -52,6 +54,9 @@ func (r reader) quotable(u decouple.Unit, q question) (stretch, bool) {
 	}
 	if b, widened := r.backward(s, u); widened && len(b.text) <= longest {
 		return b, said(b.text)
+	}
+	if prose.OfItself(s.text) && r.first(u) && len(s.text) <= paragraph {
+		return s, said(s.text)
 	}
 	return w, ok && said(w.text)
 }
@@ -116,6 +121,21 @@ func (r reader) backward(s stretch, u decouple.Unit) (stretch, bool) {
 		}
 	}
 	return s, false
+}
+
+// first says that a unit is known to be the first prose under its heading.
+func (r reader) first(u decouple.Unit) bool {
+	read, ok := r.covering(u)
+	if !ok || len(u.Section) == 0 && read.Start > 0 {
+		return false
+	}
+	for _, n := range read.Units {
+		if samePath(n.Section, u.Section) && n.Start < u.Start && n.Kind != "code" {
+			return false
+		}
+	}
+	before := read.Text[:u.Start-read.Start]
+	return read.Start == 0 || strings.Contains(before, last(u.Section))
 }
 
 // forward widens s, which ends in a colon, to the list or code that follows it.

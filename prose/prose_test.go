@@ -153,6 +153,15 @@ func TestLeans(t *testing.T) {
 	}
 }
 
+func TestOfItself(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{"This command removes it.": true, "- This section is empty.": true, "This rule holds.": false, "It is this command.": false, "This": false} {
+		if prose.OfItself(s) != want {
+			t.Errorf("OfItself(%q) = %v", s, !want)
+		}
+	}
+}
+
 func TestMidSentence(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"is guaranteed to print.", ", and so on.", "calling hello will print.", ") and more"} {

@@ -25,6 +25,16 @@ func Leans(s string) bool {
 	return false
 }
 
+// OfItself says that a text begins with "this" and the name of the document, or of the thing that a heading names: "This command installs".
+// It leans, but on nothing that stands before it in the text if it is the first under its heading.
+func OfItself(s string) bool {
+	words := opening(s, 2)
+	return len(words) == 2 && words[0] == "this" && itself[words[1]]
+}
+
+var itself = set(`command document page section chapter guide article manual file package module program tool library option setting field property
+	function method type statement flag variable directive parameter table appendix tutorial note`)
+
 // leaning are the first words that lean.
 var leaning = set(`this that these those it its it's they they're them their such then thus hence therefore however also otherwise instead furthermore
 	moreover additionally similarly likewise consequently accordingly nevertheless nonetheless meanwhile but and or so yet he she his her afterwards
