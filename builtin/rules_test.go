@@ -70,6 +70,9 @@ func TestRephrase(t *testing.T) {
 func TestRareAndAbsentTermsWeighMost(t *testing.T) {
 	t.Parallel()
 	found := []decouple.SearchResult{{Passages: 100, Terms: []decouple.Term{{Term: "lock", Passages: 2}, {Term: "program", Passages: 90}, {Term: "llvm"}, {Term: "happen", Passages: 2}}}}
+	if d := cmp.Diff(map[string]bool{"6502": true, "http": true}, namesIn("How many of 6502 or 7 are HTTP?")); d != "" {
+		t.Error(d)
+	}
 	q := ask(decouple.Task{Question: "What happens to a lock of a program under LLVM?"}, found)
 	if !(q.weight["llvm"] > q.weight["lock"] && q.weight["lock"] > q.weight["program"] && q.weight["lock"] > q.weight["happen"]) {
 		t.Errorf("got %v", q.weight)
@@ -275,6 +278,11 @@ func TestThemeIsWhatMostPartsShare(t *testing.T) {
 
 func TestReasons(t *testing.T) {
 	t.Parallel()
+	which := ask(decouple.Task{Question: "Which variable names the brake?"}, nil)
+	named := rank(which, []decouple.Unit{{Text: "The brake is named by the owner.", Kind: "code", Score: 1}, {Start: 1, Text: "The brake is named by BRAKE_NAME.", Score: 1}})
+	if named[0].unit.Start != 1 {
+		t.Errorf("the name of the variable is not first: %+v", named)
+	}
 	q := ask(decouple.Task{Question: "Why is the brake red?"}, nil)
 	c := rank(q, []decouple.Unit{{Text: "The brake is red like all of the train.", Score: 1}, {Start: 1, Text: "The brake is red because children look at it.", Score: 1}})
 	if c[0].unit.Start != 1 {
@@ -317,5 +325,67 @@ func TestHead(t *testing.T) {
 		if got := head("Grüße", n); got != want {
 			t.Errorf("head of %d bytes is %q", n, got)
 		}
+	}
+}
+
+func TestNeighbourhoodsAreBounded(t *testing.T) {
+	t.Parallel()
+	var units []decouple.Unit
+	for i := range 2 * contexts {
+		units = append(units, decouple.Unit{Note: "n", Kind: "paragraph", Start: 10 * i, Text: "It leans on brake number " + strings.Repeat("x", i+1), Score: 1})
+	}
+	q := ask(decouple.Task{Question: "What leans on the brake?"}, nil)
+	if calls := neighbourhoods(q, nil, rank(q, units)); len(calls) != contexts {
+		t.Errorf("%d neighbourhoods are read", len(calls))
+	}
+}
+
+func TestFillFromTheSearchWhereNothingWasRead(t *testing.T) {
+	t.Parallel()
+	s := split{note: "n", parts: []part{{start: 0, end: 10}, {start: 10, end: 20}}}
+	s.fill(nil, []candidate{{unit: decouple.Unit{Note: "n", Start: 12, End: 15}}, {unit: decouple.Unit{Note: "n", Start: 12, End: 15}}, {unit: decouple.Unit{Note: "m", Start: 2}}})
+	if len(s.parts[0].units) != 0 || len(s.parts[1].units) != 1 {
+		t.Errorf("got %+v", s.parts)
+	}
+	p := part{}
+	if p.weigh(question{}, nil); p.fit != 0 {
+		t.Errorf("a part without units fits by %v", p.fit)
+	}
+}
+
+func TestBackwardGivesUp(t *testing.T) {
+	t.Parallel()
+	const text = "This is one. More of this.\n\nIt is two. More of it.\n\nThey are three and red."
+	units := []decouple.Unit{one(text, "This is one. More of this.", "paragraph", "A"), one(text, "It is two. More of it.", "paragraph", "A"), one(text, "They are three and red.", "paragraph", "A")}
+	r := reader{{Note: "n", Text: text, End: len(text), Units: units}}
+	q := ask(decouple.Task{Question: "Which are red?"}, nil)
+	if s, ok := r.quotable(units[2], q); ok {
+		t.Errorf("quoted %q", s.text)
+	}
+	if s, ok := window(stretch{text: "- This one. A brake is red and\n- the other one. It is green and big today."}, q); ok {
+		t.Errorf("a window over two items: %q", s.text)
+	}
+}
+
+func TestSame(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{{`{"a":1,"b":2}`, `{ "b":2, "a":1 }`, true}, {`{"a":1}`, `{"a":2}`, false}, {`{`, `{}`, false}, {`{`, `{`, true}} {
+		if got := same([]byte(c.a), []byte(c.b)); got != c.want {
+			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
+func TestUnitsOfASection(t *testing.T) {
+	t.Parallel()
+	inside, outside := one("a b", "a", "paragraph", "A", "B"), one("a b", "b", "paragraph", "A")
+	read := string(encode(decouple.ReadResult{Note: "n", Text: "a b", Units: []decouple.Unit{inside, outside}}))
+	talk := talk{task: decouple.Task{Section: []string{"A", "B"}}, calls: []exchange{{tool: decouple.ToolRead, result: decouple.ToolResult{Text: read}}}}
+	got := unitsFor(talk, []decouple.SearchResult{{Units: []decouple.Unit{outside}}})
+	if d := cmp.Diff([]decouple.Unit{inside}, got); d != "" {
+		t.Error(d)
 	}
 }
