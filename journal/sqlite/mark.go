@@ -18,7 +18,8 @@ import (
 // that much behind.
 type mark struct {
 	f     *os.File
-	mu    sync.Mutex
+	open  sync.Mutex // held while the file is synced or closed
+	mu    sync.Mutex // guards what follows
 	slot  int64
 	dirty bool
 	timer *time.Timer
@@ -122,6 +123,8 @@ func (m *mark) set(v markValue) error {
 }
 
 func (m *mark) sync() {
+	m.open.Lock()
+	defer m.open.Unlock()
 	m.mu.Lock()
 	m.dirty = false
 	done := m.done
@@ -133,6 +136,8 @@ func (m *mark) sync() {
 }
 
 func (m *mark) close() error {
+	m.open.Lock()
+	defer m.open.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.done = true

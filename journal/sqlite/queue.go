@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"database/sql/driver"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ type readyRun struct {
 	root     decouple.RunID
 	priority int
 	age      int64
+	taken    bool // and still in the other heap
 }
 
 // timer makes a parked run ready at a time.
@@ -29,7 +31,9 @@ type timer struct {
 // what counts, the queue only saves looking for it.
 type queue struct {
 	mu       sync.Mutex
-	trees    map[decouple.RunID]*readyHeap
+	all      readyHeap                     // every ready run
+	trees    map[decouple.RunID]*readyHeap // the same, by tree
+	taken    int                           // in all
 	waiting  map[chan readyRun]decouple.RunID
 	closed   chan struct{}
 	claimed  chan struct{}
@@ -71,30 +75,53 @@ func (q *queue) push(r readyRun) {
 		h = &readyHeap{}
 		q.trees[r.root] = h
 	}
-	heap.Push(h, r)
+	heap.Push(h, &r)
+	heap.Push(&q.all, &r)
 }
 
 // pop takes the run that goes first, or registers ch to be handed one.
 func (q *queue) pop(root decouple.RunID, ch chan readyRun) (readyRun, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h, from := q.trees[root], root
-	if root == "" {
-		for r, other := range q.trees {
-			if h == nil || (*other)[0].before((*h)[0]) {
-				h, from = other, r
-			}
+	h := &q.all
+	if root != "" {
+		h = q.trees[root]
+	}
+	for h != nil && h.Len() > 0 {
+		r := heap.Pop(h).(*readyRun)
+		if root == "" && r.taken {
+			q.taken--
+			continue
+		}
+		if r.taken {
+			continue
+		}
+		r.taken = true
+		q.forget(r, root == "")
+		return *r, true
+	}
+	q.waiting[ch] = root
+	return readyRun{}, false
+}
+
+// forget keeps the heap that a run was not popped from free of runs that are gone: the tree's when it holds nothing else, the one of all when half of it is gone.
+func (q *queue) forget(r *readyRun, fromAll bool) {
+	if tree := q.trees[r.root]; tree != nil {
+		for tree.Len() > 0 && (*tree)[0].taken {
+			heap.Pop(tree)
+		}
+		if tree.Len() == 0 {
+			delete(q.trees, r.root)
 		}
 	}
-	if h == nil {
-		q.waiting[ch] = root
-		return readyRun{}, false
+	if fromAll {
+		return
 	}
-	r := heap.Pop(h).(readyRun)
-	if h.Len() == 0 {
-		delete(q.trees, from)
+	if q.taken++; q.taken > 64 && q.taken > len(q.all)/2 {
+		q.all = slices.DeleteFunc(q.all, func(r *readyRun) bool { return r.taken })
+		heap.Init(&q.all)
+		q.taken = 0
 	}
-	return r, true
 }
 
 // leave takes ch off the waiting list and gives back what was handed to it meanwhile.
@@ -274,21 +301,21 @@ func (s *Store) fireTimers(ctx context.Context) {
 }
 
 // before says whether r goes before o: by priority, then by age.
-func (r readyRun) before(o readyRun) bool {
+func (r *readyRun) before(o *readyRun) bool {
 	if r.priority != o.priority {
 		return r.priority > o.priority
 	}
 	return r.age < o.age
 }
 
-type readyHeap []readyRun
+type readyHeap []*readyRun
 
 func (h readyHeap) Len() int           { return len(h) }
 func (h readyHeap) Less(i, j int) bool { return h[i].before(h[j]) }
 func (h readyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push adds an element; it is for package heap.
-func (h *readyHeap) Push(x any) { *h = append(*h, x.(readyRun)) }
+func (h *readyHeap) Push(x any) { *h = append(*h, x.(*readyRun)) }
 
 // Pop removes the last element; it is for package heap.
 func (h *readyHeap) Pop() any {
