@@ -207,29 +207,44 @@ func testClaimOnce(f *fixture) {
 	}
 }
 
-// testClaimGivenUp cancels claims at the very moment a run arrives: either the claim gave it, or it is still there for the next.
+// testClaimGivenUp cancels claims at about the moment runs arrive: each run was given to a claim, or is still there for the next.
 func testClaimGivenUp(f *fixture) {
-	for i := range 40 {
-		id := decouple.RunID(fmt.Sprint("r", i))
+	const rounds, claims = 120, 4
+	took := time.Millisecond // a commit, lately
+	for round := range rounds {
+		m := journal.Mutation{ID: f.id()}
 		ctx, cancel := context.WithCancel(f.ctx())
-		ch := f.waiting(ctx, "")
-		errs := together(2, func(k int) error {
+		var chs []<-chan claimed
+		for i := range claims {
+			m.Create = append(m.Create, newRun(decouple.RunID(fmt.Sprintf("r%d-%d", round, i))))
+			chs = append(chs, f.waiting(ctx, ""))
+		}
+		cancelAfter := took * time.Duration(rounds/2+round) / rounds
+		f.allFine(together(2, func(k int) error {
+			begin := time.Now()
 			if k == 0 {
-				<-time.After(time.Duration(i) * 10 * time.Microsecond)
+				for time.Since(begin) < cancelAfter { // a timer would not be exact enough
+				}
 				cancel()
 				return nil
 			}
-			_, err := f.Commit(f.ctx(), journal.Mutation{ID: decouple.CommitID(id), Create: []journal.NewRun{newRun(id)}})
+			_, err := f.Commit(f.ctx(), m)
+			took = (3*took + time.Since(begin)) / 4
 			return err
-		})
-		cancel()
-		f.allFine(errs)
-		switch c := f.arrive(ch); {
-		case c.err == nil && c.id == id:
-		case decouple.KindOf(c.err) == decouple.Canceled:
-			f.claim("", id)
-		default:
-			f.t.Fatalf("round %d: Claim = %q, %v, want %s or an error of kind canceled", i, c.id, c.err, id)
+		}))
+		given := map[decouple.RunID]bool{}
+		for _, ch := range chs {
+			switch c := f.arrive(ch); {
+			case c.err == nil && !given[c.id]:
+				given[c.id] = true
+			case decouple.KindOf(c.err) != decouple.Canceled:
+				f.t.Fatalf("round %d: Claim = %q, %v, want another run or an error of kind canceled", round, c.id, c.err)
+			}
+		}
+		for _, n := range m.Create {
+			if !given[n.Run.ID] {
+				f.claim("", n.Run.ID)
+			}
 		}
 	}
 }
