@@ -1,0 +1,43 @@
+# make demo   builds and answers a question from Go's own documentation, on embedded defaults
+# make test   runs everything
+# make build  one static binary: bin/decouple
+# make lint   static checks, and known vulnerabilities (fetches its data)
+
+GO       ?= go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+BIN      := bin/decouple
+QUESTION ?= How does a Go program make a write in one goroutine visible to another?
+GODOC    := $(shell $(GO) env GOROOT 2>/dev/null)/doc
+
+.PHONY: demo test build lint check-go clean
+
+check-go:
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/doc/install" >&2; exit 1; }
+
+build: check-go
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/decouple
+
+# The demo keeps its data in .demo, so that a second one finds its notes unchanged. Without Go's documentation it asks our own.
+demo: build
+	@if [ -f "$(GODOC)/go_mem.html" ]; then \
+		echo "Asking Go's documentation in $(GODOC): $(QUESTION)" >&2; \
+		$(BIN) research "$(QUESTION)" --docs "$(GODOC)" --model builtin --data .demo; \
+	else \
+		echo "This Go has no documentation in $(GODOC), so the demo asks this project's own docs." >&2; \
+		$(BIN) research "What does the journal promise when a process is killed?" --docs docs --model builtin --data .demo; \
+	fi
+
+test: check-go
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: $$(gofmt -l $$(git ls-files '*.go'))" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -timeout 20m ./...
+
+lint: check-go
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+clean:
+	rm -rf bin .demo
