@@ -158,6 +158,8 @@ func TestWriter(t *testing.T) {
 		{"none", nil, "Not found in the sources."},
 		{"one question", []decouple.Finding{f(1, "Locks block.", "a"), f(2, "Do they? They do", "a"), f(3, "Locks block.", "a"), f(4, "Fourth.", "a")}, "Locks block [1]. Do they [2]? They do [2]."},
 		{"several", []decouple.Finding{f(1, "Locks block.", "a"), f(2, "Channels send.", "b"), f(3, "Channels close.", "b")}, "- Locks block [1].\n- Channels send [2]."},
+		{"the rule and not the remark", []decouple.Finding{f(1, "There are two locks in all.", "a"), f(2, "A lock is synchronized before the next one.", "a"), f(3, "A send is synchronized before a receive.", "b"),
+			f(4, "A call of Once is synchronized before it returns.", "c")}, "- A lock is synchronized before the next one [2].\n- A send is synchronized before a receive [3].\n- A call of Once is synchronized before it returns [4]."},
 		{"empty claim", []decouple.Finding{f(1, "", "a")}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -266,7 +266,7 @@ func claimOf(q question, text string) (string, bool) {
 // enumeration is a list with its introduction as one sentence, if it is short and its items are no sentences of their own.
 func enumeration(text string) string {
 	intro, list, ok := strings.Cut(text, ":\n")
-	if !ok || !begins(intro) || len(prose.Sentences(intro)) != 1 {
+	if !ok || !begins(intro+":") || len(prose.Sentences(intro)) != 1 {
 		return ""
 	}
 	var items []string

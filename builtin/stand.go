@@ -112,7 +112,7 @@ func (r reader) backward(s stretch, u decouple.Unit) (stretch, bool) {
 	end := s.end()
 	for range 2 {
 		prev, ok := neighbour(read, u, s.start, false)
-		if !ok {
+		if !ok || prev.Kind != "paragraph" || prose.Bullet(prev.Text) > 0 {
 			return s, false
 		}
 		s = stretch{s.note, prev.Start, read.Text[prev.Start-read.Start : end-read.Start]}

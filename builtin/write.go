@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"decouple.dev/decouple"
@@ -36,9 +37,50 @@ func writeUp(t talk) turn {
 	}
 	var lines []string
 	for _, a := range asked {
-		lines = append(lines, "- "+sentence(parts[a][0]))
+		lines = append(lines, "- "+sentence(central(a, parts)))
 	}
 	return say(strings.Join(lines, "\n"))
+}
+
+// central is the finding of one question that is put most nearly as the others' findings are: where headings are alike, it is the rule ("is
+// synchronized before"), and not the remark that precedes it.
+func central(asked string, parts map[string][]decouple.Finding) decouple.Finding {
+	common := map[string]int{} // pairs of words, and by the findings of how many other questions they are used
+	for other, findings := range parts {
+		if other == asked {
+			continue
+		}
+		used := map[string]bool{}
+		for _, f := range findings {
+			maps.Copy(used, pairs(f.Claim))
+		}
+		for p := range used {
+			common[p]++
+		}
+	}
+	best, top := decouple.Finding{}, -1
+	for _, f := range parts[asked] {
+		sum := 0
+		for p := range pairs(f.Claim) {
+			if common[p]*3 >= len(parts) {
+				sum += common[p]
+			}
+		}
+		if sum > top {
+			best, top = f, sum
+		}
+	}
+	return best
+}
+
+// pairs is the pairs of neighbouring words in a text.
+func pairs(s string) map[string]bool {
+	set := map[string]bool{}
+	words := prose.Words(s)
+	for i := 1; i < len(words); i++ {
+		set[words[i-1]+" "+words[i]] = true
+	}
+	return set
 }
 
 // sentences joins the claims of findings to a paragraph, each claim once.

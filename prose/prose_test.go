@@ -140,13 +140,13 @@ func TestSentences(t *testing.T) {
 func TestLeans(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
-		"This rule holds.", "It is so.", "- They are kept.", "However, not.", "In this case nothing.", "Its value is 3.", "For example, run it.", "Because of this, x.", "it's so.", "“Such calls block.",
+		"This rule holds.", "It is so.", "- They are kept.", "However, not.", "In this case nothing.", "Its value is 3.", "For example, run it.", "Because of this, x.", "it's so.", "“Such calls block.", "Sometimes, this may fail.", "Without all of these it fails.", "Because it fails, nothing is done.",
 	} {
 		if !prose.Leans(s) {
 			t.Errorf("Leans(%q) = false", s)
 		}
 	}
-	for _, s := range []string{"A send happens before.", "In Go it is so.", "", "The result will be printed.", "Note that locks block.", "Thisbe is a name.", "If a lock is held, it blocks."} {
+	for _, s := range []string{"A send happens before.", "In Go it is so.", "", "The result will be printed.", "Note that locks block.", "Thisbe is a name.", "The kit has these tools: a brush.", "If a lock is held, it blocks."} {
 		if prose.Leans(s) {
 			t.Errorf("Leans(%q) = true", s)
 		}

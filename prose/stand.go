@@ -16,6 +16,12 @@ func Leans(s string) bool {
 	if leaning[words[0]] {
 		return true
 	}
+	line, _, _ := strings.Cut(s, "\n")
+	for i, w := range words[1:] {
+		if pointing[w] && !strings.Contains(line, ":") || i == 0 && (w == "it" || w == "they") {
+			return true
+		}
+	}
 	text := strings.Join(words, " ") + " "
 	for _, p := range leaningPhrases {
 		if strings.HasPrefix(text, p+" ") {
@@ -41,18 +47,16 @@ var leaning = set(`this that these those it its it's they they're them their suc
 	afterward subsequently again conversely alternatively finally secondly thirdly next lastly else another both neither here too rather thereby thereafter that's
 	which whose whereas besides still equivalently`)
 
+// pointing words lean wherever they stand among the first ones, unless a colon says that what they point at follows.
+var pointing = set("this these those")
+
 // leaningPhrases are beginnings that lean although their first word does not.
 var leaningPhrases = []string{
-	"in this", "in that", "in these", "in those", "in such", "in either case", "in both cases", "in addition", "in contrast", "in other words", "in particular",
-	"in turn", "in the same way", "in the previous", "in the above", "in the example", "for example", "for instance", "for this", "for these", "for that",
-	"for those", "for such", "as a result", "as above", "as such", "as before", "as noted", "as mentioned", "as shown", "as this", "as it", "on the other", "on the contrary", "with this", "with that", "with these", "with it",
-	"by this", "by that", "by doing", "because of this", "because it", "because this", "because they", "due to this", "to do this", "to do so", "to do that", "to this end", "at this", "at that",
-	"after this", "after that", "before this", "before that", "from this", "from that", "from there", "of these", "of those", "one of these", "some of these", "some of them", "all of these", "all of this",
-	"all these", "all this", "each of these", "none of these", "most of these", "any of these", "if this", "if it", "if they", "if these", "if that", "if so", "if not", "if any of these", "when this", "when it", "when they", "when these",
-	"when that", "since this", "since it", "since they", "while this", "while it", "while these", "although this", "although it", "though this", "once this", "once it", "unless it", "unless this",
-	"until this", "until it", "the former", "the latter", "the above", "the preceding", "the previous", "the same", "the second", "the third", "the other", "the others",
-	"the first one", "the result is", "note also", "note that this", "note that it", "note that these", "note that they", "note this", "second", "third", "like this", "under this", "under these", "without this", "without it", "without these",
-	"not only that", "even so", "even then", "even though it", "that is", "this is", "only then", "only this", "using this", "using these", "doing so", "doing this", "see above", "even if this", "even if it", "similar to this", "unlike this", "aside from this", "apart from this", "instead of this",
+	"in that", "in such", "in either case", "in both cases", "in addition", "in contrast", "in other words", "in particular", "in turn", "in the same way", "in the previous", "in the above",
+	"in the example", "for example", "for instance", "for that", "for such", "as a result", "as above", "as such", "as before", "as noted", "as mentioned", "as shown", "on the other", "on the contrary",
+	"with that", "with it", "by that", "by doing", "to do so", "to do that", "at that", "after that", "before that", "from that", "from there", "some of them", "all of them", "any of them", "none of them", "most of them",
+	"one of them", "both of them", "if that", "if so", "if not", "when that", "the former", "the latter", "the above", "the preceding", "the previous", "the same", "the second", "the third", "the other", "the others",
+	"the first one", "the result is", "note also", "note that it", "note that they", "second", "third", "not only that", "even so", "even then", "even though it", "even if it", "that is", "only then", "doing so", "see above", "without it",
 }
 
 // opening lists the first n words of a text in lower case, marks and list bullets left out.
