@@ -131,6 +131,7 @@ Some further words that nobody asks for stand here.`
 		{"mid-sentence after code", one(text, "is guaranteed to stop the train at the next signal.", "paragraph", "B"), ""},
 		{"an introduction that nothing follows", one(text, "This program:", "paragraph", "B"), ""},
 		{"options", decouple.Unit{Note: "n", Kind: "paragraph", Text: "[--brake|--release] [--levers]"}, ""},
+		{"labels without an introduction", decouple.Unit{Note: "n", Kind: "list", Text: "- the brake of the first axle\n- the brake of the second axle"}, ""},
 		{"too short", decouple.Unit{Note: "n", Kind: "paragraph", Text: "The brake."}, ""},
 		{"the best sentences of a long one", decouple.Unit{Note: "n", Kind: "paragraph", Text: long}, "A brake is released by hand with two levers."},
 		{"a list that begins well", decouple.Unit{Note: "n", Kind: "list", Text: "Three places hold the levers:\n\n- off, " + strings.Repeat("where all is calm ", 30) + "\n- on, " + strings.Repeat("where it is not ", 15)},

@@ -35,6 +35,9 @@ func (r reader) quotable(u decouple.Unit, q question) (stretch, bool) {
 	if u.Kind == "heading" || prose.OptionList(u.Text) || (u.Kind == "code" || u.Kind == "cell") && prose.Code(u.Text) {
 		return stretch{}, false
 	}
+	if u.Kind == "list" && prose.Bullet(s.text) > 0 && !prose.Complete(s.text) {
+		return stretch{}, false // labels without an introduction
+	}
 	if prose.Open(s.text) {
 		var ok bool
 		if s, ok = r.forward(s, u); !ok {
