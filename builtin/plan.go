@@ -18,11 +18,11 @@ const (
 	splits   = 3        // sections that are read to choose from
 	nearest  = 20       // candidates, one of which stands in the section that is split
 	children = 8        // sub-questions
-	widest   = 40       // headings that a section may have
+	widest   = 80       // headings that a section may have
 	readable = 32 << 10 // bytes of a section that are read
 	piece    = 8 << 10  // at once
 	pieces   = 12       // of all sections together
-	single   = 0.75     // of an open question's weight in one unit: it answers, and nothing is split
+	single   = 0.75     // of the weight in one unit: it answers, and nothing is split, unless the question asks for things one by one
 	even     = 0.7      // what the third part of an open question must fit, relative to the best
 	leastFit = 0.5      // of a part, relative to the best one
 	shared   = 5        // terms of a theme
@@ -59,7 +59,7 @@ func plan(t talk, q question, cands []candidate) (turn, bool) {
 	if t.called(decouple.ToolSpawn) > 0 {
 		return afterSpawn(t)
 	}
-	if q.form == narrow || len(t.task.Section) > 0 || len(cands) == 0 || !slices.ContainsFunc(cands, q.fits) || q.form == open && (cands[0].inner >= single || q.about(last(cands[0].unit.Section))) {
+	if q.form == narrow || len(t.task.Section) > 0 || len(cands) == 0 || !slices.ContainsFunc(cands, q.fits) || q.form < broad && (cands[0].inner >= single || q.about(last(cands[0].unit.Section))) {
 		return turn{}, false
 	}
 	if missing := t.wanting(outlinesOf(cands)); len(missing) > 0 {
@@ -213,7 +213,7 @@ func choose(t talk, q question, options []split, cands []candidate) (split, bool
 	for _, s := range options {
 		s.theme = themeOf(rare, s.parts, shared)
 		s.weigh(t.task, q, reads)
-		if len(s.parts) < 2 || !s.holds(cands[:min(nearest, len(cands))]) || q.form == open && !s.spread() {
+		if len(s.parts) < 2 || !s.holds(cands[:min(nearest, len(cands))]) || q.form == open && !(s.spread() && q.speaksOf(append(s.theme, s.name()...))) {
 			continue
 		}
 		if !found || s.fit > best.fit {
@@ -309,6 +309,20 @@ func (s split) spread() bool {
 		inner, plain = append(inner, p.inner), append(plain, p.plain)
 	}
 	return level(inner) && level(plain)
+}
+
+// name is the terms of the section's heading and of the note's title.
+func (s split) name() []string {
+	title := ""
+	if len(s.parts) > 0 && len(s.parts[0].units) > 0 {
+		title = s.parts[0].units[0].Title
+	}
+	return prose.Terms(title + "\n" + last(s.top))
+}
+
+// speaksOf says that one of the terms is a telling one of the question.
+func (q question) speaksOf(terms []string) bool {
+	return slices.ContainsFunc(terms, func(t string) bool { return q.weight[t] > 0.05*q.total })
 }
 
 // level says that the third of some figures is not much smaller than the first.

@@ -15,9 +15,10 @@ import (
 type form int
 
 const (
-	open   form = iota // the headings around the answer decide
-	narrow             // one fact
-	broad              // several things
+	open    form = iota // the headings around the answer decide
+	narrow              // one fact
+	several             // several things, if no single place holds them
+	broad               // several things, one by one
 )
 
 // question is what is asked, with what each of its terms weighs.
@@ -253,10 +254,12 @@ func (q *question) read(text string) {
 		q.form = broad
 	case enumerates(text):
 		q.form = broad
-	case q.number, has("who", "whose", "where", "when", "what is", "what's", "what happens", "what sequence", "what order", "how do i", "how can i", "how could i", "how should i", "how would i", "can i", "may i", "should i"):
+	case q.number, has("who", "whose", "where", "when", "what is", "what's", "what happens", "what sequence", "what order", "what do i", "what can i", "what should i", "what must i", "how do i", "how can i", "how could i", "how should i", "how would i", "can i", "may i", "should i"):
 		q.form = narrow
-	case has("what are"), pluralHead(words):
+	case has("what are"):
 		q.form = broad
+	case pluralHead(words):
+		q.form = several
 	case verbFirst[words[0]], has("which"):
 		q.form = narrow
 	}

@@ -175,6 +175,7 @@ var synonym = groups(`
 	format formatter
 	install installer
 	encrypt encryption
+	executable binary
 	maintain maintenance maintainer
 	long length
 	deep depth
