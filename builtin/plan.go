@@ -25,6 +25,7 @@ const (
 	single   = 0.75     // of the weight in one unit: it answers, and nothing is split, unless the question asks for things one by one
 	even     = 0.7      // what the third part of an open question must fit, relative to the best
 	leastFit = 0.5      // of a part, relative to the best one
+	asGood   = 0.8      // what stands above the parts is, relative to the best in them
 	shared   = 5        // terms of a theme
 )
 
@@ -133,7 +134,7 @@ func splitsOf(all []decouple.Outline, cands []candidate) []split {
 				p := &s.parts[i]
 				for _, c := range cands {
 					if c.unit.Note == s.note && p.start <= c.unit.Start && c.unit.Start < p.end {
-						p.fit = max(p.fit, c.outer)
+						p.fit = max(p.fit, c.rank)
 					}
 				}
 				if p.fit > 0 {
@@ -213,7 +214,7 @@ func choose(t talk, q question, options []split, cands []candidate) (split, bool
 	for _, s := range options {
 		s.theme = themeOf(rare, s.parts, shared)
 		s.weigh(t.task, q, reads)
-		if len(s.parts) < 2 || !s.holds(cands[:min(nearest, len(cands))]) || q.form == open && !(s.spread() && q.speaksOf(append(s.theme, s.name()...))) {
+		if len(s.parts) < 2 || !s.holds(cands[:min(nearest, len(cands))]) || q.form == open && !(s.spread() && q.speaksOf(slices.Concat(s.theme, s.name()))) {
 			continue
 		}
 		if !found || s.fit > best.fit {
@@ -295,7 +296,7 @@ func (p *part) weigh(q question, theme []string) {
 			all[t] = true
 		}
 	}
-	p.fit = 0.4*p.plain + 0.3*sum/float64(len(p.units)) + 0.3*share(theme, all) + 0.3*headed(q, p.units[0])
+	p.fit = 0.4*p.plain + 0.3*sum/float64(len(p.units)) + 0.3*share(theme, all) + 0.6*headed(q, p.units[0])
 }
 
 // spread says that three parts or more fit an open question nearly as well as the best one, with their headings and without, and share a theme: no
@@ -379,7 +380,7 @@ func subTask(task decouple.Task, s split, p part) decouple.Task {
 	}
 }
 
-// overview hands in what stands above the parts, if it answers: "There are three forms".
+// overview hands in what stands above the parts, if it answers about as well as they do: "There are three forms".
 func overview(t talk, q question, s split) []call {
 	reads := reader(results[decouple.ReadResult](t, decouple.ToolRead))
 	var above []decouple.Unit
@@ -390,7 +391,17 @@ func overview(t talk, q question, s split) []call {
 			}
 		}
 	}
-	return handIn(pick(q, reads, rank(q, above), 1))
+	top := 0.0
+	for _, p := range s.parts {
+		for _, u := range p.units {
+			top = max(top, fit(q, u, 0).rank)
+		}
+	}
+	picked := pick(q, reads, rank(q, above), 1)
+	if len(picked) > 0 && picked[0].cand.rank < asGood*top {
+		return nil
+	}
+	return handIn(picked)
 }
 
 // spawns asks for a sub-agent for each part.
