@@ -19,6 +19,9 @@ func newNotesShow(a *app) *cobra.Command {
 		Long: "Shows a note by its id (a unique beginning is enough) or its path. --text writes the quotable text,\nin which every quotation of a report is found.",
 		Args: exactly("the id or the path of a note"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if text && asJSON {
+				return decouple.Errorf(decouple.Invalid, "--text and --json are two forms: leave one of them out")
+			}
 			r, err := a.read(c.Context())
 			if err != nil {
 				return err
@@ -47,7 +50,6 @@ func newNotesShow(a *app) *cobra.Command {
 	}
 	c.Flags().BoolVar(&text, "text", false, "write the quotable text and nothing else")
 	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
-	c.MarkFlagsMutuallyExclusive("text", "json")
 	return c
 }
 
