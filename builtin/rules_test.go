@@ -164,7 +164,8 @@ func TestClaim(t *testing.T) {
 		"It releases the brake of the axle. Nobody knows more about that.":         "Nobody knows more about that.",
 		"The brake is released by these parts:\n\n- the lever;\n- the hand wheel.": "The brake is released by these parts: the lever; the hand wheel.",
 		"The brake is released by these:\n\nlever":                                 "",
-		"It is so. They are so.": "",
+		"See the manual of the brake to release it.":                               "",
+		"It is so. They are so.":                                                   "",
 	} {
 		if got, ok := claimOf(q, text); got != want || ok != (want != "") {
 			t.Errorf("claimOf(%q) = %q, want %q", text, got, want)

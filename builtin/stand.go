@@ -65,7 +65,17 @@ func (r reader) quotable(u decouple.Unit, q question) (stretch, bool) {
 }
 
 // begins says that a text begins as a quotation may.
-func begins(s string) bool { return !prose.MidSentence(s) && !prose.Leans(s) }
+func begins(s string) bool { return !prose.MidSentence(s) && !prose.Leans(s) && !refers(s) }
+
+// refers says that a sentence only points elsewhere: "See the manual".
+func refers(s string) bool {
+	for _, p := range [...]string{"See ", "Refer to ", "For more ", "For further ", "For details", "Read more "} {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
 
 // said says that a text says something: five words or more, and not code alone.
 func said(s string) bool { return len(prose.Words(s)) >= 5 && !prose.Code(s) && !prose.Open(s) }

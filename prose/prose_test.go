@@ -178,7 +178,7 @@ func TestMidSentence(t *testing.T) {
 
 func TestOpenAndComplete(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"These rules:", "this and", "one, ", "**Note:**"} {
+	for _, s := range []string{"These rules:", "this and", "one, ", "**Note:**", "One of them, e.g."} {
 		if !prose.Open(s) || prose.Complete(s) {
 			t.Errorf("%q must be open and not complete", s)
 		}

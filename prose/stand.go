@@ -45,7 +45,7 @@ var itself = set(`command document page section chapter guide article manual fil
 var leaning = set(`this that these those it its it's they they're them their such then thus hence therefore however also otherwise instead furthermore
 	moreover additionally similarly likewise consequently accordingly nevertheless nonetheless meanwhile but and or so yet he she his her afterwards
 	afterward subsequently again conversely alternatively finally secondly thirdly next lastly else another both neither here too rather thereby thereafter that's
-	which whose whereas besides still equivalently`)
+	which whose whereas besides still equivalently others`)
 
 // pointing words lean wherever they stand among the first ones, unless a colon says that what they point at follows.
 var pointing = set("this these those")
@@ -90,11 +90,11 @@ func MidSentence(s string) bool {
 // dotted says that s begins with the name of a hidden file, such as .npmrc.
 func dotted(s string) bool { return len(s) > 1 && s[0] == '.' && letter(s, 1) > 0 }
 
-// Open says that a text ends in a colon, a comma or a dash, so that what it announces is missing.
+// Open says that a text ends in a colon, a comma, a dash or "e.g.", so that what it announces is missing.
 func Open(s string) bool {
 	s = strings.TrimRightFunc(s, unicode.IsSpace)
 	s = strings.TrimRight(s, "`*_")
-	for _, end := range [...]string{":", ",", ";", "—", "–", "(", "[", " and", " or"} {
+	for _, end := range [...]string{":", ",", ";", "—", "–", "(", "[", " and", " or", " e.g.", " i.e.", " such as", " for example"} {
 		if strings.HasSuffix(s, end) {
 			return true
 		}
@@ -104,6 +104,9 @@ func Open(s string) bool {
 
 // Complete says that a text ends where a sentence ends.
 func Complete(s string) bool {
+	if Open(s) {
+		return false
+	}
 	s = strings.TrimRightFunc(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("\"')]”’»`*_", r) })
 	return strings.HasSuffix(s, ".") || strings.HasSuffix(s, "!") || strings.HasSuffix(s, "?") || strings.HasSuffix(s, "…")
 }
