@@ -253,7 +253,11 @@ func claimOf(q question, text string) (string, bool) {
 		if !begins(s) || !said(s) || len(s) > 600 {
 			continue
 		}
-		if v := q.cover(prose.Set(s)); v > top+0.02 {
+		v := q.cover(prose.Set(s))
+		if !prose.Complete(s) {
+			v -= 0.2 // an item of a list
+		}
+		if v > top+0.02 {
 			best, top = s, v
 		}
 	}

@@ -160,12 +160,13 @@ func TestClaim(t *testing.T) {
 	t.Parallel()
 	q := ask(decouple.Task{Question: "What releases the brake?"}, nil)
 	for text, want := range map[string]string{
-		"The axle turns all the time. However, the lever releases\nthe brake.":     "The lever releases the brake.",
-		"It releases the brake of the axle. Nobody knows more about that.":         "Nobody knows more about that.",
-		"The brake is released by these parts:\n\n- the lever;\n- the hand wheel.": "The brake is released by these parts: the lever; the hand wheel.",
-		"The brake is released by these:\n\nlever":                                 "",
-		"See the manual of the brake to release it.":                               "",
-		"It is so. They are so.":                                                   "",
+		"The axle turns all the time. However, the lever releases\nthe brake.":                                   "The lever releases the brake.",
+		"It releases the brake of the axle. Nobody knows more about that.":                                       "Nobody knows more about that.",
+		"The brake is released by these parts:\n\n- the lever;\n- the hand wheel.":                               "The brake is released by these parts: the lever; the hand wheel.",
+		"The brake is released by these:\n\nlever":                                                               "",
+		"All of the parts wear out: \n\n- what releases the brake of an axle\n- What releases brakes wears out.": "What releases brakes wears out.",
+		"See the manual of the brake to release it.":                                                             "",
+		"It is so. They are so.": "",
 	} {
 		if got, ok := claimOf(q, text); got != want || ok != (want != "") {
 			t.Errorf("claimOf(%q) = %q, want %q", text, got, want)

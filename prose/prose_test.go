@@ -197,6 +197,7 @@ func TestCode(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
 		"x := f(a, b)", "npm install --save", "go func() { a = \"hello\" }()", "{ \"name\": \"x\" }", "", "***", "var a string\n\nfunc f() {\n\tprint(a)\n}", "$ go build ./...", "for i := range 10 { f(i) }",
+		"VarSpec = IdentifierList ( Type [ \"=\" ExpressionList ] | \"=\" ExpressionList ) .",
 	} {
 		if !prose.Code(s) {
 			t.Errorf("Code(%q) = false", s)

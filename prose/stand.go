@@ -133,7 +133,7 @@ func Code(s string) bool {
 		return true
 	case Complete(s) && stops*8 >= words && marks*4 <= letters:
 		return false
-	case marks*6 > letters:
+	case marks*6 > letters, stops == 0 && marks*10 > letters:
 		return true
 	}
 	return !Complete(s) && stops*8 < words && (marks > 0 || words < 5)
