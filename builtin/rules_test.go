@@ -20,6 +20,7 @@ func TestForm(t *testing.T) {
 		"How do I clear the cache?":                                   narrow,
 		"What happens when the disk is full?":                         narrow,
 		"What is a lease?":                                            narrow,
+		"What are channels?":                                          broad,
 		"What are the rules for a retry?":                             broad,
 		"What stages does a request pass?":                            broad,
 		"Which levers does a train have?":                             several,
@@ -164,7 +165,7 @@ func TestClaim(t *testing.T) {
 		"It releases the brake of the axle. Nobody knows more about that.":                                       "Nobody knows more about that.",
 		"The brake is released by these parts:\n\n- the lever;\n- the hand wheel.":                               "The brake is released by these parts: the lever; the hand wheel.",
 		"The brake is released by these:\n\nlever":                                                               "",
-		"All of the parts wear out: \n\n- what releases the brake of an axle\n- What releases brakes wears out.": "What releases brakes wears out.",
+		"All of the parts wear out: \n\n- What releases the brake of an axle\n- What releases brakes wears out.": "What releases brakes wears out.",
 		"See the manual of the brake to release it.":                                                             "",
 		"It is so. They are so.": "",
 	} {
@@ -391,5 +392,12 @@ func TestUnitsOfASection(t *testing.T) {
 	got := unitsFor(talk, []decouple.SearchResult{{Units: []decouple.Unit{outside}}})
 	if d := cmp.Diff([]decouple.Unit{inside}, got); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestNothingSharedNothingAsked(t *testing.T) {
+	t.Parallel()
+	if calls := rarity([]split{{parts: []part{{}, {}}}}); calls != nil {
+		t.Errorf("got %v", calls)
 	}
 }
