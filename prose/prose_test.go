@@ -140,7 +140,7 @@ func TestSentences(t *testing.T) {
 func TestLeans(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{
-		"This rule holds.", "It is so.", "- They are kept.", "However, not.", "In this case nothing.", "Its value is 3.", "For example, run it.", "Because of this, x.", "it's so.", "“Such calls block.", "Sometimes, this may fail.", "Without all of these it fails.", "Because it fails, nothing is done.",
+		"This rule holds.", "It is so.", "- They are kept.", "However, not.", "In this case nothing.", "Its value is 3.", "For example, run it.", "Because of this, x.", "it's so.", "“Such calls block.", "Sometimes, this may fail.", "In this program: x", "Without all of these it fails.", "Because it fails, nothing is done.",
 	} {
 		if !prose.Leans(s) {
 			t.Errorf("Leans(%q) = false", s)

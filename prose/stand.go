@@ -52,6 +52,7 @@ var pointing = set("this these those")
 
 // leaningPhrases are beginnings that lean although their first word does not.
 var leaningPhrases = []string{
+	"in this", "in these", "in those", "for this", "for these", "with this", "with these", "by this", "at this", "from this", "after this", "before this",
 	"in that", "in such", "in either case", "in both cases", "in addition", "in contrast", "in other words", "in particular", "in turn", "in the same way", "in the previous", "in the above",
 	"in the example", "for example", "for instance", "for that", "for such", "as a result", "as above", "as such", "as before", "as noted", "as mentioned", "as shown", "on the other", "on the contrary",
 	"with that", "with it", "by that", "by doing", "to do so", "to do that", "at that", "after that", "before that", "from that", "from there", "some of them", "all of them", "any of them", "none of them", "most of them",
