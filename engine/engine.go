@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -244,7 +243,7 @@ func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decou
 			claims <- c
 		}
 	})
-	if open, err := d.open(ctx); err != nil || open == 0 {
+	if done, err := d.over(ctx); err != nil || done {
 		stop(nil)
 		for range claims {
 		}
@@ -289,6 +288,8 @@ type drive struct {
 
 // dispatch hands claims to workers until the tree has ended, ctx ends, or a worker fails.
 func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, slots chan struct{}, work *sync.WaitGroup) error {
+	const patience = 250 * time.Millisecond // a run that was just made ready is claimed in far less
+	var stalled <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -296,7 +297,12 @@ func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, slots
 		case err := <-d.ended:
 			return err
 		case <-d.idle:
-			if done, err := d.check(ctx); done || err != nil {
+			if done, err := d.over(ctx); done || err != nil {
+				return err
+			}
+			stalled = time.After(patience)
+		case <-stalled:
+			if err := d.stall(ctx); err != nil {
 				return err
 			}
 		case c, ok := <-claims:
@@ -307,6 +313,7 @@ func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, slots
 			d.mu.Lock()
 			d.active++
 			d.mu.Unlock()
+			stalled = nil
 			slots <- struct{}{}
 			work.Go(func() {
 				err := d.work(ctx, c)
@@ -337,34 +344,29 @@ func (d *drive) left(err error) {
 	}
 }
 
-// open counts the runs of the tree that have not ended.
-func (d *drive) open(ctx context.Context) (int, error) {
-	rows, err := d.Store.Runs(ctx, journal.RunFilter{Tenant: d.tenant, Root: d.root})
-	if err == nil && len(rows) == 0 {
-		err = decouple.Errorf(decouple.NotFound, "there is no run %s", d.root)
-	}
-	return len(slices.DeleteFunc(rows, func(r journal.RunRow) bool { return r.Status == decouple.RunEnded })), err
+// unended are the statuses of runs that have not ended.
+var unended = []decouple.RunStatus{decouple.RunReady, decouple.RunRunning, decouple.RunParked}
+
+// over says whether every run has ended.
+func (d *drive) over(ctx context.Context) (bool, error) {
+	rows, err := d.Store.Runs(ctx, journal.RunFilter{Tenant: d.tenant, Root: d.root, Status: unended, Limit: 1})
+	return err == nil && len(rows) == 0, err
 }
 
-// check is called when nobody works: the tree has ended, or somebody is ready, or waits for a time; otherwise nothing will ever wake it, and that is said.
-func (d *drive) check(ctx context.Context) (bool, error) {
-	rows, err := d.Store.Runs(ctx, journal.RunFilter{Tenant: d.tenant, Root: d.root})
+// stall is called when nobody has worked for a while: if nothing is ready and nothing waits for a time, nothing will ever wake the rest, and that is said.
+func (d *drive) stall(ctx context.Context) error {
+	rows, err := d.Store.Runs(ctx, journal.RunFilter{Tenant: d.tenant, Root: d.root, Status: unended})
 	if err != nil {
-		return false, err
+		return err
 	}
 	var stuck []string
 	for _, r := range rows {
-		switch {
-		case r.Status == decouple.RunReady || r.Status == decouple.RunRunning || r.Wait.Kind == decouple.WaitTimer:
-			return false, nil
-		case r.Status == decouple.RunParked:
-			stuck = append(stuck, string(r.ID)+" waits for "+string(r.Wait.Kind)+" "+r.Wait.For)
+		if r.Status != decouple.RunParked || r.Wait.Kind == decouple.WaitTimer {
+			return nil
 		}
+		stuck = append(stuck, string(r.ID)+" waits for "+string(r.Wait.Kind)+" "+r.Wait.For)
 	}
-	if len(stuck) == 0 {
-		return true, nil
-	}
-	return true, decouple.Errorf(decouple.Internal, "nothing will wake what is left of run %s: %s", d.root, strings.Join(stuck, "; "))
+	return decouple.Errorf(decouple.Internal, "nothing will wake what is left of run %s: %s", d.root, strings.Join(stuck, "; "))
 }
 
 // giveBack makes a claimed run ready again.

@@ -84,17 +84,21 @@ func Next(s *State) Effect {
 	case s.stop != nil:
 		return s.finish(decouple.Cause{Kind: decouple.CauseCanceled, Why: stopWhy(*s.stop)})
 	}
+	open := s.openChildren()
+	if s.writing {
+		if len(open) > 0 {
+			return Wait{open}
+		}
+		return s.finish(s.doneCause())
+	}
 	if s.final != "" && s.Messages[len(s.Messages)-1].Role == decouple.Assistant {
 		return s.wrapUp(s.doneCause()) // what it asks for after it was told to finish is left alone
 	}
 	if e := s.openCalls(); e != nil {
 		return e
 	}
-	if open := s.openChildren(); len(open) > 0 {
+	if len(open) > 0 {
 		return Wait{open}
-	}
-	if s.writing {
-		return s.finish(s.doneCause())
 	}
 	if s.Messages[len(s.Messages)-1].Role == decouple.Assistant {
 		return s.wrapUp(s.doneCause())
