@@ -66,5 +66,5 @@ func interruptedAdd(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return decouple.Errorf(decouple.Canceled, "interrupted while reading documents: what was read is kept, give the same command again to go on (%w)", err)
+	return decouple.Errorf(decouple.Canceled, "interrupted while reading documents: what was read is kept, give the same command again to go on")
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,6 +22,12 @@ func main() {
 	code := a.main(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// parked says that an error has its own words on the interruption.
+func parked(err error) bool {
+	var own *decouple.Error
+	return errors.As(err, &own)
 }
 
 // interruptible is a context that ends at the first SIGINT or SIGTERM, so that what is under way is parked; at the second one the process ends at once.
@@ -49,7 +56,11 @@ func (a *app) main(ctx context.Context, args []string) int {
 	if !a.began && kind == decouple.Internal { // said by the parser of the command line
 		kind = decouple.Invalid
 	}
-	fmt.Fprintln(a.err, a.err.paint(red, "decouple:"), oneLine(err.Error()))
+	text := oneLine(err.Error())
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && kind == decouple.Canceled && !parked(err) {
+		text = "interrupted"
+	}
+	fmt.Fprintln(a.err, a.err.paint(red, "decouple:"), text)
 	return kind.Rule().Exit
 }
 
@@ -96,7 +107,7 @@ func noArgs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	if !c.HasSubCommands() {
-		return decouple.Errorf(decouple.Invalid, "%s takes no arguments, and %q was given; `%s --help` says more", c.CommandPath(), args[0], c.CommandPath())
+		return decouple.Errorf(decouple.Invalid, "`%s` takes no arguments, and %q was given; `%s --help` says more", c.CommandPath(), args[0], c.CommandPath())
 	}
 	hint := ""
 	c.SuggestionsMinimumDistance = 2
@@ -111,9 +122,9 @@ func exactly(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return decouple.Errorf(decouple.Invalid, "%s needs %s; `%s --help` has an example", c.CommandPath(), names[len(args)], c.CommandPath())
+			return decouple.Errorf(decouple.Invalid, "`%s` needs %s; `%s --help` has an example", c.CommandPath(), names[len(args)], c.CommandPath())
 		case len(args) > len(names):
-			return decouple.Errorf(decouple.Invalid, "%s does not take %q: put words that belong together between quotation marks; `%s --help` has an example",
+			return decouple.Errorf(decouple.Invalid, "`%s` does not take %q: put words that belong together between quotation marks; `%s --help` has an example",
 				c.CommandPath(), args[len(names)], c.CommandPath())
 		}
 		return nil

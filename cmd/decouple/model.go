@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -74,9 +75,32 @@ func (a *app) choose(m modelFlags, earlier decouple.Price) (model, error) {
 	}
 	return gateway.NewOpenAI(gateway.Config{
 		URL: url, Key: gateway.Secret(key), Model: cmp.Or(m.name, openAIModel), Price: price,
-		Proxy: http.ProxyFromEnvironment, Log: slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Proxy: http.ProxyFromEnvironment, Log: slog.New(plainLog{a}),
 	})
 }
+
+// plainLog writes what the gateway logs as a line for people.
+type plainLog struct{ a *app }
+
+// Enabled says that warnings are wanted.
+func (l plainLog) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle writes one line.
+func (l plainLog) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(at slog.Attr) bool {
+		line += fmt.Sprintf("; %s: %s", at.Key, printable(at.Value.String()))
+		return true
+	})
+	l.a.say("note: %s", line)
+	return nil
+}
+
+// WithAttrs is not used by the gateway.
+func (l plainLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// WithGroup is not used by the gateway.
+func (l plainLog) WithGroup(string) slog.Handler { return l }
 
 // again is how the flags are given once more, for a command that goes on. A key is never among them.
 func (m *modelFlags) again() []string {

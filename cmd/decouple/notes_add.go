@@ -23,7 +23,7 @@ While another process owns the data folder, that process adds them.`,
 		Args: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:
-				return decouple.Errorf(decouple.Invalid, "%s needs a folder, a file, or - for standard input; `%s --help` has an example", c.CommandPath(), c.CommandPath())
+				return decouple.Errorf(decouple.Invalid, "`%s` needs a folder, a file, or - for standard input; `%s --help` has an example", c.CommandPath(), c.CommandPath())
 			case title != "" && !slices.Contains(args, "-"):
 				return decouple.Errorf(decouple.Invalid, "--title names a note from standard input: give - as a path too")
 			}

@@ -15,7 +15,7 @@ func newNotesRm(a *app) *cobra.Command {
 		Long: "Removes notes. Runs that began before still see them. The files that they were made from are not touched.",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return decouple.Errorf(decouple.Invalid, "%s needs the id or the path of a note; `decouple notes ls` lists them", c.CommandPath())
+				return decouple.Errorf(decouple.Invalid, "`%s` needs the id or the path of a note; `decouple notes ls` lists them", c.CommandPath())
 			}
 			return nil
 		},

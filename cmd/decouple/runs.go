@@ -119,3 +119,20 @@ func standing(r journal.RunRow, left bool) string {
 	}
 	return string(r.Status)
 }
+
+// took is how long a run has lasted up to now: to its end, or, if no process is at work on it, to the last that is known of it.
+func took(r journal.RunRow, left bool) time.Duration {
+	if r.Status == decouple.RunEnded || left {
+		return r.Updated.Sub(r.Created)
+	}
+	return time.Since(r.Created)
+}
+
+// resumeCommand is the command that goes on with a run.
+func (a *app) resumeCommand(id decouple.RunID) string {
+	args := []string{"runs", "resume", string(id)}
+	if a.folder != "" {
+		args = append(args, "--data", a.folder)
+	}
+	return a.command(args...)
+}

@@ -71,30 +71,28 @@ func newestFirst(rows []journal.RunRow) []journal.RunRow {
 // runTable lists trees, by their sums, or, with all, every run.
 func runTable(rows []journal.RunRow, all, left bool) string {
 	var cells [][]string
-	for i := 0; i < len(rows); {
+	add := func(r journal.RunRow, agents string, steps int, u decouple.Usage) {
+		cells = append(cells, []string{string(r.ID), r.Created.Local().Format("2006-01-02T15:04:05"), string(r.Agent), standing(r, left), agents,
+			strconv.Itoa(steps), short(u.TokensIn + u.TokensOut), cents(u.Cost), elapsed(took(r, left)), clip(r.Label, 60)})
+	}
+	for len(rows) > 0 {
 		n := 1
-		for i+n < len(rows) && rows[i+n].Root == rows[i].Root {
+		for n < len(rows) && rows[n].Root == rows[0].Root {
 			n++
 		}
-		steps, usage := total(rows[i : i+n])
-		shown, took := rows[i:i+1], rows[i].Updated.Sub(rows[i].Created)
-		if all {
-			shown = rows[i : i+n]
+		if !all {
+			steps, usage := total(rows[:n])
+			add(rows[0], strconv.Itoa(n), steps, usage)
 		}
-		for k, r := range shown {
-			agents := strconv.Itoa(n)
+		for _, r := range rows[:n] {
 			if all {
-				steps, usage, took, agents = r.Steps, r.Usage, r.Updated.Sub(r.Created), ""
+				add(r, "", r.Steps, r.Usage)
 			}
-			if all && k == 0 {
-				agents = strconv.Itoa(n)
-			}
-			cells = append(cells, []string{string(r.ID), r.Created.Local().Format("2006-01-02T15:04:05"), string(r.Agent), standing(r, left), agents,
-				strconv.Itoa(steps), short(usage.TokensIn + usage.TokensOut), cents(usage.Cost), elapsed(took), clip(r.Label, 60)})
 		}
-		i += n
+		rows = rows[n:]
 	}
-	return table("ID CREATED AGENT STATUS AGENTS STEPS TOKENS USD TOOK QUESTION", cells)
+	head := "ID CREATED AGENT STATUS AGENTS STEPS TOKENS USD TOOK QUESTION"
+	return table(head, cells)
 }
 
 // total sums up runs.

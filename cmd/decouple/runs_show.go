@@ -41,7 +41,7 @@ func newRunsShow(a *app) *cobra.Command {
 			}
 			left := r.Status != decouple.RunEnded && !a.owned(ctx)
 			if left {
-				a.say("note: no process is at work; go on with: %s", a.command("runs", "resume", string(r.Root)))
+				a.say("note: no process is at work; go on with: %s", a.resumeCommand(r.Root))
 			}
 			return a.print(drawn(kept, left))
 		},
@@ -63,10 +63,10 @@ func drawn(rows []journal.RunRow, left bool) string {
 		case r.Status == decouple.RunParked && r.Wait.For != "":
 			fmt.Fprintf(&b, " (%s)", printable(r.Wait.For))
 		}
-		fmt.Fprintf(&b, ", %s, %s tokens in, %s out, %s USD, %s\n", count(r.Steps, "step"), short(r.Usage.TokensIn), short(r.Usage.TokensOut), r.Usage.Cost, elapsed(r.Updated.Sub(r.Created)))
+		fmt.Fprintf(&b, ", %s, %s tokens in, %s out, %s USD, %s\n", count(r.Steps, "step"), short(r.Usage.TokensIn), short(r.Usage.TokensOut), r.Usage.Cost, elapsed(took(r, left)))
 	}
 	steps, usage := total(rows)
 	fmt.Fprintf(&b, "sum: %s, %s, %s tokens in, %s out, %s USD; began %s, took %s\n", count(len(rows), "agent"), count(steps, "step"), short(usage.TokensIn), short(usage.TokensOut),
-		usage.Cost, rows[0].Created.Local().Format("2006-01-02 15:04:05"), elapsed(rows[0].Updated.Sub(rows[0].Created)))
+		usage.Cost, rows[0].Created.Local().Format("2006-01-02 15:04:05"), elapsed(took(rows[0], left)))
 	return b.String()
 }

@@ -7,20 +7,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// version is set by the linker; without it, what Go knows of the build is said.
+var version string
+
 func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Say which version this is", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.print("decouple " + version() + ", " + runtime.Version() + "\n")
+			v := version
+			if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+				v = info.Main.Version
+			}
+			return a.print("decouple " + v + ", " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
 		},
 	}
-}
-
-// version is that of the module, with the commit it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "unknown"
-	}
-	return info.Main.Version
 }
