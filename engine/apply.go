@@ -120,7 +120,12 @@ func (p answered) apply(s *State) {
 	s.reserved = account{}
 	s.say(p.Message)
 	for i, c := range p.Message.Calls() {
-		s.Calls = append(s.Calls, CallRecord{ID: callID(p.Step, i), ModelID: c.ID, Name: c.Name, Args: c.Args})
+		key := c.Name + " " + string(c.Args)
+		s.Calls = append(s.Calls, CallRecord{ID: callID(p.Step, i), ModelID: c.ID, Name: c.Name, Args: c.Args, same: s.made[key]})
+		if s.made == nil {
+			s.made = map[string]int{}
+		}
+		s.made[key]++
 	}
 	s.applyNext(p.progress)
 }

@@ -128,6 +128,7 @@ type CallRecord struct {
 	Args    json.RawMessage
 	Outcome *decouple.Outcome // nil while it is open
 	Child   decouple.RunID    // that it spawned
+	same    int               // earlier calls that are the same
 }
 
 // Child is a run that this one spawned.
@@ -154,7 +155,8 @@ type State struct {
 	Messages []decouple.Message
 	Steps    int // answers of the model
 	Calls    []CallRecord
-	open     int // calls before this index are answered
+	made     map[string]int // how often each call was made
+	open     int            // calls before this index are answered
 	Children []Child
 	Usage    decouple.Usage // own answers
 	Lost     account        // settled for calls whose outcome is not known

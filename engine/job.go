@@ -17,9 +17,10 @@ type job struct {
 	*Engine
 	claim   journal.Claim
 	s       *State
-	riding  []result         // came back, applied to s, not yet committed
-	consume journal.InboxSeq // newest message that riding or s holds
-	wakened bool             // the inbox is to be read
+	riding  []result           // came back, applied to s, not yet committed
+	said    []decouple.Message // the conversation as the model gets it
+	consume journal.InboxSeq   // newest message that riding or s holds
+	wakened bool               // the inbox is to be read
 	parent  context.Context
 	ctx     context.Context // of what it is doing; stopped by an urgent message
 	stop    context.CancelCauseFunc
@@ -210,7 +211,7 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 	}
 	req := decouple.Request{
 		Run: s.Run.ID, Step: eff.Step, Model: s.Agent.Model, Tools: specs, NoTools: eff.NoTools, MaxTokens: eff.MaxTokens,
-		Messages: s.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) }, // an empty text begins anew
+		Messages: j.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) }, // an empty text begins anew
 	}
 	j.tell(s, SignalCalling, "")
 	ctx, cancel := j.ctx, context.CancelFunc(func() {})
@@ -228,17 +229,16 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 	return j.commit(p, nil)
 }
 
-// request is the conversation as the model gets it.
-func (s *State) request(final string) []decouple.Message {
-	msgs := make([]decouple.Message, 0, len(s.Messages)+2)
-	if s.Agent.Prompt != "" {
-		msgs = append(msgs, decouple.Text(decouple.System, s.Agent.Prompt))
+// request is the conversation as the model gets it: only what is new since the last call is added.
+func (j *job) request(final string) []decouple.Message {
+	if j.said == nil {
+		j.said = append(j.said, decouple.Text(decouple.System, j.s.Agent.Prompt))
 	}
-	msgs = append(msgs, s.Messages...)
-	if final != "" {
-		msgs = append(msgs, decouple.Text(decouple.User, "Finish now with what you have, without calling a tool: "+final+"."))
+	j.said = append(j.said, j.s.Messages[len(j.said)-1:]...)
+	if final == "" {
+		return slices.Clip(j.said)
 	}
-	return msgs
+	return append(slices.Clip(j.said), decouple.Text(decouple.User, "Finish now with what you have, without calling a tool: "+final+"."))
 }
 
 // modelFailed decides what the gateway's last word means: a stop that the loop understands, the end of the run's time, or a failure. The gateway says

@@ -180,7 +180,7 @@ func (s *State) openCalls() Effect {
 		c := s.Calls[i]
 		switch {
 		case c.Outcome != nil || c.Child != "":
-		case s.repeats(i) >= maxRepeats:
+		case c.same >= maxRepeats:
 			refused = append(refused, s.refuseRepeat(i))
 		case c.Name == decouple.ToolSpawn:
 			spawns = append(spawns, c)
@@ -200,17 +200,6 @@ func (s *State) openCalls() Effect {
 		return s.spawn(spawns)
 	}
 	return nil
-}
-
-// repeats counts earlier calls that are the same.
-func (s *State) repeats(i int) int {
-	n := 0
-	for _, c := range s.Calls[:i] {
-		if c.Name == s.Calls[i].Name && bytes.Equal(c.Args, s.Calls[i].Args) {
-			n++
-		}
-	}
-	return n
 }
 
 func (s *State) refuseRepeat(i int) result {
