@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -143,12 +144,12 @@ func endError(r research.Report, id decouple.RunID) error {
 
 // replace writes a file so that it is there whole or as it was before.
 func replace(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".decouple-*")
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(path), ".decouple-"+rand.Text()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) // less what the umask takes
 	if err != nil {
 		return decouple.Errorf(decouple.Unavailable, "--out: %w", err)
 	}
 	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
@@ -219,12 +218,11 @@ func (s *screen) row(n *node, now time.Time, width int) string {
 	}
 	right := fmt.Sprintf("%3d st %7s tok %7s $ %7s", n.steps, short(n.usage.TokensIn+n.usage.TokensOut), cents(n.usage.Cost), elapsed(end.Sub(n.began)))
 	left := strings.Repeat("  ", n.id.Depth()) + string(n.agent) + " " + n.label
-	room := width - 1 - len("  ") - 16 - len("  ") - utf8.RuneCountInString(right)
+	room := width - 1 - len("  ") - 16 - len("  ") - columns(right)
 	if room < 16 {
-		return clip(fmt.Sprintf("%-16s %s", word, left), width-1)
+		return clip(pad(word, 16)+" "+left, width-1)
 	}
-	left = clip(left, room)
-	return left + strings.Repeat(" ", room-utf8.RuneCountInString(left)) + "  " + s.paint(colour, fmt.Sprintf("%-16s", word)) + "  " + s.paint(dim, right)
+	return pad(clip(left, room), room) + "  " + s.paint(colour, pad(word, 16)) + "  " + s.paint(dim, right)
 }
 
 // comparePaths orders runs as a tree: a parent before its children, these as they were spawned.
@@ -237,42 +235,4 @@ func comparePaths(a, b decouple.RunID) int {
 		}
 		return strings.Compare(x, y)
 	})
-}
-
-// count is a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
-
-// short is a large number in few characters.
-func short(n int64) string {
-	switch {
-	case n < 10_000:
-		return strconv.FormatInt(n, 10)
-	case n < 1_000_000:
-		return fmt.Sprintf("%.1fk", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%.1fM", float64(n)/1e6)
-}
-
-// cents is an amount with four decimals, or two where that is exact.
-func cents(m decouple.Money) string {
-	if m%(decouple.USD/100) == 0 {
-		return fmt.Sprintf("%.2f", m.Dollars())
-	}
-	return fmt.Sprintf("%.4f", m.Dollars())
-}
-
-// elapsed is a time in few characters.
-func elapsed(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%.1fs", max(0, d).Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	}
-	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }
