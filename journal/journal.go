@@ -85,7 +85,7 @@ type Blob struct {
 type Mutation struct {
 	ID      decouple.CommitID // recognises a repeated submission; required
 	Stream  decouple.Stream   // that Events go to
-	Expect  decouple.Seq      // the stream's last sequence number, checked
+	Expect  decouple.Seq      // the stream's last sequence number, checked where there are events, a status or messages to consume
 	Epoch   Epoch             // the lease that the caller holds; 0 is a caller without one, who may not touch a running run
 	Events  []NewEvent
 	Create  []NewRun          // runs, ready or not yet

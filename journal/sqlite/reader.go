@@ -28,6 +28,9 @@ var _ journal.Reader = (*Reader)(nil)
 // OpenReader opens the journal in dir for reading only, while another process may write it. No journal there is NotFound.
 func OpenReader(_ context.Context, dir string) (*Reader, error) {
 	if _, err := os.Stat(filepath.Join(dir, dbFile)); err != nil {
+		if m, marked, _ := readMark(dir); marked && m.pos > 0 {
+			return nil, decouple.Errorf(decouple.Internal, "the journal in %s is gone: %s is not there, and %d events had been acknowledged: restore the folder from a copy", dir, dbFile, m.pos)
+		}
 		return nil, decouple.Errorf(decouple.NotFound, "there is no journal in %s yet: start with `decouple research` or `decouple notes add`", dir)
 	}
 	r, err := openReader(dir)
