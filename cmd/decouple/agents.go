@@ -42,7 +42,7 @@ func newAgentsLs(a *app) *cobra.Command {
 			return a.print(table("NAME VERSION FILE DESCRIPTION", rows))
 		},
 	}
-	c.Flags().StringVar(&folder, "agents", "", "folder of agent files that go before the built-in ones (`DIR`)")
+	c.Flags().StringVar(&folder, "agents", "", "`DIR` of agent files that go before the built-in ones")
 	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON array")
 	return c
 }
@@ -67,7 +67,7 @@ func newAgentsShow(a *app) *cobra.Command {
 			return a.print(agentText(ag, set.File(ag.Name)))
 		},
 	}
-	c.Flags().StringVar(&folder, "agents", "", "folder of agent files that go before the built-in ones (`DIR`)")
+	c.Flags().StringVar(&folder, "agents", "", "`DIR` of agent files that go before the built-in ones")
 	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	return c
 }
@@ -127,6 +127,6 @@ func newAgentsCheck(a *app) *cobra.Command {
 			return a.print(fmt.Sprintf("%s: agent %s is well, version %.12s\n", args[0], ag.Name, ag.Version))
 		},
 	}
-	c.Flags().StringVar(&folder, "agents", "", "folder of agent files that it may refer to (`DIR`)")
+	c.Flags().StringVar(&folder, "agents", "", "`DIR` of agent files that it may refer to")
 	return c
 }

@@ -38,7 +38,7 @@ improve anything. It works in a temporary folder; your notes are not touched.`,
 	c.Flags().StringVar(&f.set, "set", "all", "which half of the questions: dev, heldout or all")
 	c.Flags().StringVar(&f.corpus, "corpus", "", "only the questions about one body of documents: `NAME`")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "write one JSON object")
-	c.Flags().StringVar(&f.agents, "agents", "", "folder of agent files that go before the built-in ones (`DIR`)")
+	c.Flags().StringVar(&f.agents, "agents", "", "`DIR` of agent files that go before the built-in ones")
 	f.model.add(c.Flags())
 	return group("eval", "Measure how good the reports are", c)
 }

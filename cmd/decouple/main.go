@@ -96,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return decouple.Errorf(decouple.Invalid, "%w; `%s --help` lists the flags", err, c.CommandPath())
 	})
-	c.PersistentFlags().StringVar(&a.folder, "data", "", "data `folder` (default $DECOUPLE_DATA, or $XDG_DATA_HOME/decouple, or ~/.local/share/decouple)")
+	c.PersistentFlags().StringVar(&a.folder, "data", "", "data folder: a `DIR` (default $DECOUPLE_DATA, or $XDG_DATA_HOME/decouple, or ~/.local/share/decouple)")
 	c.AddCommand(newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(), newBenchReopen(), newVersion(a), newPDF())
 	return c
 }

@@ -41,7 +41,7 @@ neither, OPENAI_API_KEY or OPENAI_BASE_URL in the environment choose the server,
 answers. The first line on standard error says which it is and whether text leaves this machine.`
 
 func (m *modelFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&m.name, "model", "", "model that answers: builtin, or a `name` that the server knows")
+	f.StringVar(&m.name, "model", "", "model that answers: builtin, or a `NAME` that the server knows")
 	f.StringVar(&m.url, "model-url", "", "`URL` of an OpenAI-compatible server, for example http://127.0.0.1:11434/v1")
 	f.Var(&m.priceIn, "price-in", "`USD` for a million tokens that the model reads, so that --usd can be kept")
 	f.Var(&m.priceO, "price-out", "`USD` for a million tokens that the model writes")

@@ -45,12 +45,12 @@ them; without it all notes are sources. Ctrl-C parks the run and prints the comm
 		Args: exactly("a question between quotation marks"),
 		RunE: func(c *cobra.Command, args []string) error { return a.research(c.Context(), args[0], f) },
 	}
-	c.Flags().StringArrayVar(&f.docs, "docs", nil, "folder or file to read, and the only ones this run reads; may be given again (`PATH`)")
-	c.Flags().Var(&f.depth, "depth", "how deep agents may send agents: 0 sends none (default: as the agent lead says)")
+	c.Flags().StringArrayVar(&f.docs, "docs", nil, "`PATH` of a folder or file to read; the run reads these and no others; may be given again")
+	c.Flags().Var(&f.depth, "depth", "how deep agents may send agents: with an `N` of 0 they send none (default: as the agent lead says)")
 	c.Flags().Var(&f.usd, "usd", "most that the run may cost, in `USD`")
 	c.Flags().Var(&f.tokens, "tokens", "most tokens that the run may use, such as 200k")
-	c.Flags().Var(&f.time, "time", "most time that the run may take, such as 90s or 5m")
-	c.Flags().StringVar(&f.agents, "agents", "", "folder of agent files that go before the built-in ones (`DIR`)")
+	c.Flags().Var(&f.time, "time", "most time that the run may take: a `TIME` such as 90s or 5m")
+	c.Flags().StringVar(&f.agents, "agents", "", "`DIR` of agent files that go before the built-in ones")
 	f.model.add(c.Flags())
 	f.output.add(c.Flags())
 	return c

@@ -27,7 +27,7 @@ research does. Of a run that has ended it writes the report again. A model serve
 		Args:    exactly("the id of a run"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.resume(c.Context(), args[0], f) },
 	}
-	c.Flags().StringVar(&f.agents, "agents", "", "folder of agent files that go before the built-in ones (`DIR`)")
+	c.Flags().StringVar(&f.agents, "agents", "", "`DIR` of agent files that go before the built-in ones")
 	f.model.add(c.Flags())
 	f.output.add(c.Flags())
 	return c
