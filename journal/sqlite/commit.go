@@ -28,11 +28,12 @@ type request struct {
 // batch is one transaction on its way.
 type batch struct {
 	*Store
-	now   time.Time
-	dirty map[runKey]*work
-	pages int        // written, roughly
-	wakes []readyRun // pushed when the batch is durable
-	times []timer
+	now     time.Time
+	dirty   map[runKey]*work
+	pages   int        // written, roughly
+	restart bool       // the log is to begin anew
+	wakes   []readyRun // pushed when the batch is durable
+	times   []timer
 }
 
 // group joins callers. Its mutex guards queue, leading and failed.
@@ -267,7 +268,7 @@ func (s *Store) transact(b *batch, requests []*request) error {
 		return fatal(err)
 	}
 	s.stats.transactions.Add(1)
-	return s.bound(b.pages)
+	return s.bound(b.pages, b.restart)
 }
 
 // countBeat numbers a transaction that has no event, if this connection changed anything since the last one, so that the mark can tell when it gets lost.
@@ -284,13 +285,13 @@ func (s *Store) countBeat() error {
 }
 
 // bound keeps the write-ahead log from growing without end: it asks for a checkpoint, and when those cannot keep up does one itself.
-func (s *Store) bound(pages int) error {
+func (s *Store) bound(pages int, restart bool) error {
 	s.pages += pages
-	if s.pages < walGrown {
+	if s.pages < walGrown && !restart {
 		return nil
 	}
 	s.pages = 0
-	if s.group.frames.Load() > walLimit {
+	if s.group.frames.Load() > walLimit || restart {
 		_, err := s.c.one("pragma wal_checkpoint(restart)")
 		s.group.frames.Store(0)
 		return err

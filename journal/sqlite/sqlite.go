@@ -310,6 +310,11 @@ func (s *Store) checkpoints(ctx context.Context) {
 	}
 }
 
+// Checkpoint moves all of the write-ahead log into the database and begins the log anew, in the same file.
+func (s *Store) Checkpoint(ctx context.Context) error {
+	return s.submit(ctx, &request{apply: func(b *batch) error { b.restart = true; return nil }})
+}
+
 // timers makes parked runs ready when their time has come.
 func (s *Store) timers(ctx context.Context) {
 	for {
