@@ -11,6 +11,7 @@ import (
 	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
@@ -35,7 +36,7 @@ type plan struct {
 // owner is the process that writes a data folder, with all rooms plugged together.
 type owner struct {
 	dir     string
-	store   *sqlite.Store
+	store   journal.Store
 	notes   *knowledge.Base
 	engine  *engine.Engine
 	reports *research.Collector
