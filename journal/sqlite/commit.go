@@ -44,13 +44,10 @@ type group struct {
 	failed  error
 	active  sync.WaitGroup // callers under way
 
-	syncing   sync.Mutex
-	committed atomic.Int64 // number of the newest batch in the log
-	synced    int64        // number of the newest batch on disk; guarded by syncing
-	beat      int64        // newest in the mark; guarded by syncing
-	durable   atomic.Int64 // position of the newest event on disk
-	grown     chan struct{}
-	frames    atomic.Int64 // in the log after the last checkpoint
+	beat    int64        // newest in the mark; the leader's
+	durable atomic.Int64 // position of the newest event on disk
+	grown   chan struct{}
+	frames  atomic.Int64 // in the log after the last checkpoint
 
 	bell     sync.Mutex
 	followed chan struct{} // closed and renewed when durable grows
@@ -167,7 +164,7 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	return r.err
 }
 
-// lead applies the queue as one transaction, passes the lead on, syncs, and tells everyone in the batch.
+// lead applies the queue as one transaction, syncs, passes the lead on, and tells everyone in the batch. Who comes meanwhile is in the next one.
 func (s *Store) lead() {
 	g := &s.group
 	s.db.Lock()
@@ -180,18 +177,15 @@ func (s *Store) lead() {
 	if err == nil {
 		err = s.transact(b, batchOf)
 	}
-	number, head := int64(0), markValue{s.head, s.lastSum, s.beat}
-	if err == nil {
-		number = g.committed.Add(1)
-	}
+	head := markValue{s.head, s.lastSum, s.beat}
 	s.db.Unlock()
+	if err == nil && !lazy(batchOf) {
+		err = s.sync(head)
+	}
 	if err != nil {
 		s.die(err)
 	}
 	s.passLead()
-	if err == nil && !lazy(batchOf) {
-		err = s.sync(number, head)
-	}
 	if err == nil {
 		for _, w := range b.wakes {
 			s.queue.push(w)
@@ -303,28 +297,18 @@ func (s *Store) bound(pages int, restart bool) error {
 	return nil
 }
 
-// sync returns when batch number n is on disk; whoever comes while another syncs is served by the next sync together with all others.
-func (s *Store) sync(n int64, head markValue) error {
+// sync brings the log to the disk, and then says in the mark how far it is.
+func (s *Store) sync(head markValue) error {
 	g := &s.group
-	g.syncing.Lock()
-	defer g.syncing.Unlock()
-	if g.synced < n {
-		upTo := g.committed.Load()
-		if err := fdatasync(s.wal); err != nil {
-			err = asError(err, s.dir)
-			s.die(err)
-			return err
-		}
-		s.stats.syncs.Add(1)
-		g.synced = upTo
+	if err := fdatasync(s.wal); err != nil {
+		return asError(err, s.dir)
 	}
+	s.stats.syncs.Add(1)
 	if int64(head.pos) <= g.durable.Load() && head.beat <= g.beat {
 		return nil
 	}
 	if err := s.mark.set(head); err != nil {
-		err = asError(err, s.dir)
-		s.die(err)
-		return err
+		return asError(err, s.dir)
 	}
 	g.durable.Store(int64(head.pos))
 	g.beat = head.beat

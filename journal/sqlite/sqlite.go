@@ -96,7 +96,10 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	if err != nil && !cfg.AcceptLoss {
 		return err
 	}
-	if s.c, err = openConn(dsn(cfg.Dir, "rwc", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "busy_timeout(10000)", "cache_size(-16000)")); err != nil {
+	if err := private(filepath.Join(cfg.Dir, dbFile)); err != nil {
+		return err
+	}
+	if s.c, err = openConn(dsn(cfg.Dir, "rw", "journal_mode(WAL)", "synchronous(NORMAL)", "wal_autocheckpoint(0)", "busy_timeout(10000)", "cache_size(-16000)")); err != nil {
 		return err
 	}
 	if err := migrate(s.c); err != nil {
@@ -124,6 +127,15 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	s.tasks.Go(func() { s.timers(bg) })
 	s.tasks.Go(func() { s.claims(bg) })
 	return nil
+}
+
+// private makes an empty file that only this user may read; SQLite gives the log beside it the same mode.
+func private(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // checkMark compares the newest event with what had been acknowledged.
