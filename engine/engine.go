@@ -227,7 +227,6 @@ func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decou
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	d := drive{Engine: e, tenant: tenant, root: root, ended: make(chan error, 2), idle: make(chan struct{}, 1)}
-	slots := make(chan struct{}, e.Workers)
 	claims := make(chan journal.Claim)
 	var claiming sync.WaitGroup
 	claiming.Go(func() {
@@ -250,7 +249,7 @@ func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decou
 		return d.final(ctx, err)
 	}
 	var work sync.WaitGroup
-	err := d.dispatch(inner, claims, slots, &work)
+	err := d.dispatch(inner, claims, &work)
 	stop(nil)
 	for c := range claims { // claimed and not begun: given back
 		err = errors.Join(err, e.giveBack(c))
@@ -287,8 +286,11 @@ type drive struct {
 }
 
 // dispatch hands claims to workers until the tree has ended, ctx ends, or a worker fails.
-func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, slots chan struct{}, work *sync.WaitGroup) error {
+func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, work *sync.WaitGroup) error {
 	const patience = 250 * time.Millisecond // a run that was just made ready is claimed in far less
+	hands := make(chan journal.Claim)       // to workers that have nothing to do
+	defer close(hands)
+	workers := 0
 	var stalled <-chan time.Time
 	for {
 		select {
@@ -314,13 +316,32 @@ func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, slots
 			d.active++
 			d.mu.Unlock()
 			stalled = nil
-			slots <- struct{}{}
-			work.Go(func() {
-				err := d.work(ctx, c)
-				<-slots
-				d.left(err)
-			})
+			switch {
+			case offer(hands, c):
+			case workers < d.Workers:
+				workers++
+				work.Go(func() { d.serve(ctx, c, hands) })
+			default:
+				hands <- c
+			}
 		}
+	}
+}
+
+// offer hands a claim to a worker that waits for one.
+func offer(hands chan<- journal.Claim, c journal.Claim) bool {
+	select {
+	case hands <- c:
+		return true
+	default:
+		return false
+	}
+}
+
+// serve works on one claim after the other. Workers stay, because a fresh goroutine would grow its stack anew for each run.
+func (d *drive) serve(ctx context.Context, c journal.Claim, hands <-chan journal.Claim) {
+	for ok := true; ok; c, ok = <-hands {
+		d.left(d.work(ctx, c))
 	}
 }
 
