@@ -2,6 +2,7 @@ package knowledge_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,10 @@ const pdfChild = "pdf-child"
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == pdfChild {
 		os.Exit(knowledge.PDFMain(os.Stdin, os.Stdout, os.Stderr))
+	}
+	if err := giveUpRoot(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -93,20 +93,6 @@ func TestWhatIsNoDocumentIsNamedAndStopsNothing(t *testing.T) {
 	}
 }
 
-func TestUnreadableFile(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
-	}
-	w := newWorld(t)
-	if err := os.Chmod(w.file("a.txt", "Nobody may read this."), 0); err != nil {
-		t.Fatal(err)
-	}
-	if sum := w.add(); len(sum.Skipped) != 1 || sum.Skipped[0].Why != "no permission to read it" {
-		t.Errorf("%+v", sum)
-	}
-}
-
 func TestPDF(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
