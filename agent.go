@@ -27,5 +27,5 @@ type Envelope struct {
 	Children  int           `json:"children,omitempty"`   // of one run
 	Steps     int           `json:"steps,omitempty"`      // model calls of one run
 	Time      time.Duration `json:"time,omitempty"`       // from start to deadline
-	WriteUp   int           `json:"writeup,omitempty"`    // percent of money and tokens kept for the root's write-up
+	WriteUp   int           `json:"writeup,omitempty"`    // percent of money, tokens, tool calls and time kept for the root's write-up
 }

@@ -182,7 +182,7 @@ func (s *State) applyResults(results []result) {
 		if r.Refused == refusedLimit {
 			s.short = r.Text
 		}
-		s.looked = s.looked || r.Found != nil
+		s.looked = s.looked || r.Found != nil || r.Refused == refusedRepeat
 		s.fresh = s.remember(r.Found) || s.fresh
 	}
 	s.sayResults()

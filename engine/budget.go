@@ -21,8 +21,8 @@ func (s *State) rest(searching bool) account {
 	gone := s.used.plus(s.lent).plus(s.reserved)
 	var r account
 	keep := 0
-	if searching && s.Run.Parent == "" && s.Agent.Writer != "" {
-		keep = e.WriteUp
+	if searching {
+		keep = s.writeUp()
 	}
 	if e.USD > 0 {
 		r.USD = max(0, e.USD-e.USD*decouple.Money(keep)/100-gone.USD)
@@ -30,8 +30,8 @@ func (s *State) rest(searching bool) account {
 	if e.Tokens > 0 {
 		r.Tokens = max(0, e.Tokens-e.Tokens*int64(keep)/100-gone.Tokens)
 	}
-	if e.ToolCalls > 0 {
-		r.Tools = max(0, e.ToolCalls-gone.Tools)
+	if e.ToolCalls != 0 {
+		r.Tools = max(0, e.ToolCalls-keptCalls(e.ToolCalls, keep)-gone.Tools)
 	}
 	if e.Agents > 0 {
 		kept := int64(min(1, keep)) // the writer
@@ -39,6 +39,17 @@ func (s *State) rest(searching bool) account {
 	}
 	return r
 }
+
+// writeUp is the percentage that a root with a writer keeps for it.
+func (s *State) writeUp() int {
+	if s.Run.Parent != "" || s.Agent.Writer == "" {
+		return 0
+	}
+	return s.Envelope.WriteUp
+}
+
+// keptCalls is how many of n tool calls are kept for the write-up: its share, rounded up, but never all.
+func keptCalls(n int64, percent int) int64 { return max(0, min((n*int64(percent)+99)/100, n-1)) }
 
 // share is what each of n children is granted by default: an equal part of the rest, with one part left for the parent itself. It says
 // whether that is enough to do anything.
@@ -53,9 +64,12 @@ func (s *State) share(n int) (account, bool) {
 	return g, ok
 }
 
-// grant is the envelope of a child: its share, and the parent's limits of shape.
+// grant is the envelope of a child: its share, and the parent's limits of shape. No tool calls at all are -1, because 0 would be no limit.
 func (s *State) grant(p ChildPlan) decouple.Envelope {
 	e := s.Envelope
+	if e.ToolCalls != 0 && p.Grant.Tools == 0 {
+		p.Grant.Tools = -1
+	}
 	return decouple.Envelope{
 		USD: p.Grant.USD, Tokens: p.Grant.Tokens, ToolCalls: p.Grant.Tools, Agents: p.Grant.Agents,
 		Depth: e.Depth, Children: e.Children, Steps: e.Steps, Time: e.Time,

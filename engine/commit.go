@@ -42,6 +42,7 @@ func (j *job) commit(p payload, eff Effect) (bool, error) {
 	j.riding, j.claim.Consumed = nil, j.consume
 	j.s.Seq, j.s.Now = receipt.Seq, receipt.Time
 	j.s.event = receipt.Event
+	j.poke(m.Put)
 	m.signals()
 	return m.Status.Status != decouple.RunRunning, nil
 }
@@ -63,6 +64,11 @@ func (m *mutation) build(p payload, eff Effect) error {
 		m.Consume, m.riding = m.claim.Consumed, nil // what had come back is asked for again
 		m.Status.Seen = max(m.consume, m.claim.Inbox)
 		return m.add(p)
+	}
+	if _, stops := p.(canceled); stops && len(m.riding) > 0 { // an event of its own: the wish to cancel has no room for results
+		if err := m.add(progress{Results: m.riding}); err != nil {
+			return err
+		}
 	}
 	p = m.carry(p)
 	if p != nil {
@@ -176,7 +182,8 @@ func (m *mutation) spawn(p payload, eff Spawn) error {
 	for _, plan := range eff.Children {
 		a, ok := m.agents[plan.Agent]
 		if !ok {
-			return decouple.Errorf(decouple.Internal, "agent %s may spawn %s, which is not here", m.s.Run.Agent, plan.Agent)
+			why := fmt.Sprintf("it spawns the agent %s, which is not here", plan.Agent)
+			return m.follow(p, m.s.finish(decouple.Cause{Kind: decouple.CauseFailed, Why: why, Err: decouple.NotFound}))
 		}
 		if err := m.child(plan, a); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	jobs   map[decouple.RunID]*job
+	urgent map[decouple.RunID]bool // have an urgent message, and no job yet that could be told
 	states stateCache
 	known  map[agentVersion]bool // are in the journal
 }
@@ -66,20 +68,43 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		Config: cfg, tools: map[string]decouple.Tool{}, agents: map[decouple.AgentName]decouple.Agent{},
-		jobs: map[decouple.RunID]*job{}, known: map[agentVersion]bool{},
+		jobs: map[decouple.RunID]*job{}, urgent: map[decouple.RunID]bool{}, known: map[agentVersion]bool{},
 	}
 	for _, t := range cfg.Tools {
-		e.tools[t.Spec().Name] = t
+		spec := t.Spec()
+		if spec.Effect == decouple.EffectOnce {
+			return nil, decouple.Errorf(decouple.Invalid, "the tool %s must not be called twice, and after a crash this engine would: give it an idempotency key and the effect %q", spec.Name, decouple.EffectKeyed)
+		}
+		e.tools[spec.Name] = t
 	}
 	for _, a := range cfg.Agents {
 		e.agents[a.Name] = a
-		for _, name := range a.Tools {
-			if e.tools[name] == nil {
-				return nil, decouple.Errorf(decouple.Invalid, "agent %s wants the tool %s, which is not here", a.Name, name)
-			}
+	}
+	for _, a := range cfg.Agents {
+		if err := e.complete(a); err != nil {
+			return nil, err
 		}
 	}
 	return e, nil
+}
+
+// complete says whether everything that an agent names is here.
+func (e *Engine) complete(a decouple.Agent) error {
+	for _, name := range a.Tools {
+		if e.tools[name] == nil {
+			return decouple.Errorf(decouple.Invalid, "agent %s wants the tool %s, which is not here", a.Name, name)
+		}
+	}
+	others := a.Agents
+	if a.Writer != "" {
+		others = append(slices.Clone(others), a.Writer)
+	}
+	for _, name := range others {
+		if _, ok := e.agents[name]; !ok {
+			return decouple.Errorf(decouple.Invalid, "agent %s may spawn the agent %s, which is not here", a.Name, name)
+		}
+	}
+	return nil
 }
 
 // Start is what a root run begins with. Agent and Task are required.
@@ -226,7 +251,7 @@ func (e *Engine) shrink(ctx context.Context, run decouple.Run, b []byte) ([]byte
 func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decouple.RunID) (State, error) {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	d := drive{Engine: e, tenant: tenant, root: root, ended: make(chan error, 2), idle: make(chan struct{}, 1)}
+	d := drive{Engine: e, tenant: tenant, root: root, ended: make(chan error, 1), idle: make(chan struct{}, 1)}
 	claims := make(chan journal.Claim)
 	var claiming sync.WaitGroup
 	claiming.Go(func() {
@@ -235,24 +260,21 @@ func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decou
 			c, err := e.Store.Claim(inner, root)
 			if err != nil {
 				if inner.Err() == nil {
-					d.ended <- err
+					d.fail(err)
 				}
 				return
 			}
 			claims <- c
 		}
 	})
-	if done, err := d.over(ctx); err != nil || done {
-		stop(nil)
-		for range claims {
-		}
-		return d.final(ctx, err)
-	}
 	var work sync.WaitGroup
-	err := d.dispatch(inner, claims, &work)
+	done, err := d.over(ctx)
+	if !done && err == nil {
+		err = d.dispatch(inner, claims, &work)
+	}
 	stop(nil)
-	for c := range claims { // claimed and not begun: given back
-		err = errors.Join(err, e.giveBack(c))
+	for c := range claims { // claimed and not begun: parked like what is under way
+		err = errors.Join(err, e.work(inner, c))
 	}
 	work.Wait()
 	claiming.Wait()
@@ -352,16 +374,21 @@ func (d *drive) left(err error) {
 	idle := d.active == 0
 	d.mu.Unlock()
 	if err != nil {
-		select {
-		case d.ended <- err:
-		default:
-		}
+		d.fail(err)
 	}
 	if idle {
 		select {
 		case d.idle <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// fail ends the drive; the first error is the one that is told.
+func (d *drive) fail(err error) {
+	select {
+	case d.ended <- err:
+	default:
 	}
 }
 
@@ -388,18 +415,6 @@ func (d *drive) stall(ctx context.Context) error {
 		stuck = append(stuck, string(r.ID)+" waits for "+string(r.Wait.Kind)+" "+r.Wait.For)
 	}
 	return decouple.Errorf(decouple.Internal, "nothing will wake what is left of run %s: %s", d.root, strings.Join(stuck, "; "))
-}
-
-// giveBack makes a claimed run ready again.
-func (e *Engine) giveBack(c journal.Claim) error {
-	_, err := e.Store.Commit(context.Background(), journal.Mutation{
-		ID: decouple.CommitID("back/" + string(c.Run.ID) + "/" + rand.Text()[:8]), Stream: decouple.RunStream(c.Run.Tenant, c.Run.ID),
-		Expect: c.Seq, Epoch: c.Epoch, Status: &journal.StatusChange{Status: decouple.RunParked, Wait: decouple.Wait{Kind: decouple.WaitInterrupted}, Seen: c.Inbox},
-	})
-	if decouple.KindOf(err) == decouple.Conflict {
-		return nil // a message came meanwhile; the next process finds it running under an old lease
-	}
-	return err
 }
 
 // Resume makes what an ended process left of a tree ready again, and says how many runs.
@@ -434,14 +449,21 @@ func (e *Engine) Cancel(ctx context.Context, tenant decouple.TenantID, id decoup
 	if _, err := e.Store.Commit(ctx, m); err != nil {
 		return 0, err
 	}
+	e.poke(m.Put)
+	return len(m.Put), nil
+}
+
+// poke interrupts the jobs that urgent messages are for. A run that was claimed before its message came, and is not at work yet, is told when it begins.
+func (e *Engine) poke(puts []journal.Put) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, p := range m.Put {
-		if j := e.jobs[p.To]; j != nil {
+	for _, p := range puts {
+		if j := e.jobs[p.To]; j != nil && p.Urgent {
 			j.stop(errPoked)
+		} else if p.Urgent {
+			e.urgent[p.To] = true
 		}
 	}
-	return len(m.Put), nil
 }
 
 // Cancellation says who cancels and why.

@@ -167,7 +167,7 @@ type State struct {
 	prefix   [32]byte
 	bytes    int // of the conversation
 	found    map[string]bool
-	looked   bool           // a tool that finds was called since the last answer
+	looked   bool           // since the last answer, a tool that finds was called, or a call was repeated once too often
 	fresh    bool           // and found something new
 	barren   int            // answers in a row whose tools found nothing new
 	final    string         // why the model was told to finish, if it was

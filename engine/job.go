@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/journal"
@@ -28,15 +31,17 @@ type job struct {
 
 // work takes a run as far as it goes now: to its end, or to where it waits. Its error is fatal for the drive.
 func (e *Engine) work(ctx context.Context, c journal.Claim) error {
-	j := &job{Engine: e, claim: c, consume: c.Consumed, wakened: c.Inbox > c.Consumed, parent: ctx}
+	j := &job{Engine: e, claim: c, consume: c.Consumed, parent: ctx}
 	j.ctx, j.stop = context.WithCancelCause(ctx)
-	defer j.stop(nil)
 	e.mu.Lock()
 	e.jobs[c.Run.ID] = j
+	j.wakened = c.Inbox > c.Consumed || e.urgent[c.Run.ID]
+	delete(e.urgent, c.Run.ID)
 	j.s = e.states.take(c.Run.ID, c.Seq)
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()
+		j.stop(nil)
 		delete(e.jobs, c.Run.ID)
 		if j.s != nil && !j.s.Ended() {
 			e.states.put(j.s)
@@ -44,10 +49,7 @@ func (e *Engine) work(ctx context.Context, c journal.Claim) error {
 		e.mu.Unlock()
 	}()
 	if j.s == nil {
-		s, err := Load(ctx, e.Store, c.Run.Tenant, c.Run.ID)
-		if ctx.Err() != nil {
-			return e.giveBack(c)
-		}
+		s, err := Load(context.WithoutCancel(ctx), e.Store, c.Run.Tenant, c.Run.ID)
 		if err != nil {
 			return err
 		}
@@ -68,7 +70,7 @@ func (j *job) drop() { j.s = nil }
 // run performs effects until the run ends or waits.
 func (j *job) run(ctx context.Context) error {
 	if j.claim.Left {
-		if err := j.settleLost(ctx); err != nil {
+		if err := j.settleLost(); err != nil {
 			return err
 		}
 	}
@@ -116,8 +118,8 @@ func (j *job) ride(rs []result) {
 	j.riding = append(j.riding, rs...)
 }
 
-// settleLost settles the model call that an ended process may have begun. A model in this process died with it and used nothing.
-func (j *job) settleLost(ctx context.Context) error {
+// settleLost settles the model call that was stopped, or that an ended process may have begun. A model in this process used nothing then.
+func (j *job) settleLost() error {
 	if j.s.reserved == (account{}) || j.s.Price.Local {
 		return nil
 	}
@@ -134,6 +136,7 @@ func (j *job) readInbox() error {
 	}
 	j.wakened = false
 	var results []result
+	var stop *canceled
 	for _, m := range msgs {
 		if m.Seq <= j.consume {
 			continue
@@ -148,10 +151,8 @@ func (j *job) readInbox() error {
 			if err := json.Unmarshal(body, &c); err != nil {
 				return err
 			}
-			if j.s.stop == nil {
-				if _, err := j.commit(c, nil); err != nil {
-					return err
-				}
+			if stop == nil {
+				stop = &c
 			}
 			continue
 		}
@@ -164,7 +165,10 @@ func (j *job) readInbox() error {
 	// Joins reach the agent in spawn order, whatever order the children ended in.
 	slices.SortStableFunc(results, func(a, b result) int { return j.spawnOrder(a.Child.Child) - j.spawnOrder(b.Child.Child) })
 	j.ride(results)
-	return nil
+	if stop != nil && j.s.stop == nil {
+		_, err = j.commit(*stop, nil)
+	}
+	return err
 }
 
 func (j *job) spawnOrder(id decouple.RunID) int {
@@ -205,8 +209,8 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 	for _, name := range eff.Offer {
 		if name == decouple.ToolSpawn {
 			specs = append(specs, j.spawnSpec())
-		} else {
-			specs = append(specs, j.tools[name].Spec())
+		} else if t := j.tools[name]; t != nil { // a run that began elsewhere may know tools that are not here
+			specs = append(specs, t.Spec())
 		}
 	}
 	req := decouple.Request{
@@ -214,19 +218,49 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 		Messages: j.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) }, // an empty text begins anew
 	}
 	j.tell(s, SignalCalling, "")
-	ctx, cancel := j.ctx, context.CancelFunc(func() {})
-	if d := s.searchDeadline(); !d.IsZero() {
-		ctx, cancel = context.WithDeadline(ctx, d)
-	}
-	ans, err := j.Model.Answer(ctx, req)
+	ctx, cancel := j.timed()
+	var ans decouple.Answer
+	err := unharmed("the model "+s.Agent.Model, func() (err error) {
+		ans, err = j.Model.Answer(ctx, req)
+		return err
+	})
 	cancel()
 	if err != nil {
 		return j.modelFailed(err, ans.Usage)
 	}
 	p := answered{
-		progress: progress{}, Step: eff.Step, Prefix: s.prefixHash(), Message: ans.Message, Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,
+		Step: eff.Step, Prefix: s.prefixHash(), Message: tidy(ans.Message, eff.Step), Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,
 	}
 	return j.commit(p, nil)
+}
+
+// tidy makes a model's message one that the journal can hold and that reads the same when it comes back: an assistant's, of whole characters, with
+// arguments in one spelling and calls that each have an id of their own. Arguments that are not JSON become a JSON string.
+func tidy(m decouple.Message, step int) decouple.Message {
+	out := decouple.Message{Role: decouple.Assistant}
+	ids := map[string]bool{"": true}
+	for i, p := range m.Parts {
+		p.Result, p.Text = nil, strings.ToValidUTF8(p.Text, "\ufffd")
+		if p.Call != nil {
+			c := *p.Call
+			if len(c.Args) == 0 {
+				c.Args = json.RawMessage("{}")
+			}
+			b, err := json.Marshal(c.Args)
+			if err != nil {
+				b, _ = json.Marshal(string(c.Args)) // a string always has a form
+			}
+			if c.Args = b; ids[c.ID] {
+				c.ID = fmt.Sprintf("call_%d_%d", step, i+1)
+			}
+			ids[c.ID] = true
+			p.Call = &c
+		}
+		if p.Text != "" || p.Call != nil {
+			out.Parts = append(out.Parts, p)
+		}
+	}
+	return out
 }
 
 // request is the conversation as the model gets it: only what is new since the last call is added.
@@ -245,7 +279,7 @@ func (j *job) request(final string) []decouple.Message {
 // what its tries used.
 func (j *job) modelFailed(err error, u decouple.Usage) (bool, error) {
 	if j.ctx.Err() != nil {
-		return false, errAgain
+		return false, cmp.Or(j.settleLost(), errAgain) // nobody will know what it used
 	}
 	settled := account{USD: u.Cost, Tokens: u.TokensIn + u.TokensOut}
 	if decouple.KindOf(err) == decouple.Deadline {
@@ -266,6 +300,7 @@ func (j *job) poked() {
 	j.wakened = true
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.stop(nil)
 	j.ctx, j.stop = context.WithCancelCause(j.parent)
 }
 
@@ -290,21 +325,28 @@ func (j *job) callTools(eff CallTools) error {
 		wg.Go(func() { results[i], errs[i] = j.callTool(t, c) })
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
+	again := errors.Join(errs...)
+	results = slices.DeleteFunc(results, func(r result) bool { return r.Call == "" }) // stopped: asked for again
 	j.ride(results)
-	if rides {
-		return nil
+	d := j.s.searchDeadline()
+	late := !d.IsZero() && !time.Now().Before(d) // a commit brings the time up to date
+	if rides && !late || len(results) == 0 {
+		return again
 	}
 	_, err := j.commit(progress{}, nil)
-	return err
+	return cmp.Or(err, again)
 }
 
-// callTool performs one call; what fails is told to the model, unless it was the run that was stopped.
+// callTool performs one call within the run's time; what fails is told to the model, unless it was the run that was stopped.
 func (j *job) callTool(t decouple.Tool, c CallRecord) (result, error) {
-	out, err := t.Do(j.ctx, decouple.Invocation{
-		Run: j.s.Run, Call: c.ID, Key: string(j.s.Run.ID) + "/" + string(c.ID), Name: c.Name, Args: c.Args,
+	ctx, cancel := j.timed()
+	defer cancel()
+	var out decouple.Outcome
+	err := unharmed("the tool "+c.Name, func() (err error) {
+		out, err = t.Do(ctx, decouple.Invocation{
+			Run: j.s.Run, Call: c.ID, Key: string(j.s.Run.ID) + "/" + string(c.ID), Name: c.Name, Args: c.Args,
+		})
+		return err
 	})
 	if err != nil && j.ctx.Err() != nil {
 		return result{}, errAgain
@@ -312,7 +354,25 @@ func (j *job) callTool(t decouple.Tool, c CallRecord) (result, error) {
 	if err != nil {
 		out = decouple.Outcome{Text: "the tool failed: " + err.Error(), Error: true}
 	}
-	return result{Call: c.ID, Text: out.Text, Error: out.Error, Found: out.Found}, nil
+	return result{Call: c.ID, Text: strings.ToValidUTF8(out.Text, "\ufffd"), Error: out.Error, Found: out.Found}, nil
+}
+
+// timed is the context of a call: it ends with the run's time to search.
+func (j *job) timed() (context.Context, context.CancelFunc) {
+	if d := j.s.searchDeadline(); !d.IsZero() {
+		return context.WithDeadline(j.ctx, d)
+	}
+	return j.ctx, func() {}
+}
+
+// unharmed makes a panic of what others wrote an error of that call alone.
+func unharmed(who string, do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = decouple.Errorf(decouple.Internal, "%s has a fault: %v", who, p)
+		}
+	}()
+	return do()
 }
 
 func (j *job) spawnSpec() decouple.ToolSpec {

@@ -97,7 +97,7 @@ func (e *Engine) keepVersion(ctx context.Context, tenant decouple.TenantID, a de
 			return err
 		}
 		_, err = e.Store.Commit(ctx, journal.Mutation{
-			ID: decouple.CommitID("agent/" + string(a.Name) + "/" + string(a.Version)), Stream: agentStream(tenant, a.Name), Expect: decouple.Seq(len(events)),
+			ID: decouple.CommitID("agent/" + string(tenant) + "/" + string(a.Name) + "/" + string(a.Version)), Stream: agentStream(tenant, a.Name), Expect: decouple.Seq(len(events)),
 			Events: []journal.NewEvent{{Kind: kindAgent, KindVersion: kindVersion, Actor: e.Actor, Payload: b}}, Pin: pins,
 		})
 		if decouple.KindOf(err) == decouple.Conflict {

@@ -175,7 +175,7 @@ func (s *State) openChildren() []decouple.RunID {
 func (s *State) openCalls() Effect {
 	var refused []result
 	var tools, spawns []CallRecord
-	used := s.used.Tools
+	used, limit := s.used.Tools, s.Envelope.ToolCalls-keptCalls(s.Envelope.ToolCalls, s.writeUp())-s.lent.Tools
 	for i := s.open; i < len(s.Calls); i++ {
 		c := s.Calls[i]
 		switch {
@@ -184,8 +184,9 @@ func (s *State) openCalls() Effect {
 			refused = append(refused, s.refuseRepeat(i))
 		case c.Name == decouple.ToolSpawn:
 			spawns = append(spawns, c)
-		case s.Envelope.ToolCalls > 0 && used >= s.Envelope.ToolCalls-s.lent.Tools:
-			refused = append(refused, result{Call: c.ID, Text: fmt.Sprintf("the envelope's %d tool calls are used up: finish with what you have", s.Envelope.ToolCalls), Error: true, Refused: refusedLimit})
+		case s.Envelope.ToolCalls != 0 && used >= limit:
+			text := fmt.Sprintf("the envelope's %d tool calls are used up: finish with what you have", max(0, s.Envelope.ToolCalls))
+			refused = append(refused, result{Call: c.ID, Text: text, Error: true, Refused: refusedLimit})
 		default:
 			tools = append(tools, c)
 			used++
