@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal/sqlite"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 )
 
 // benchmark is one figure's measurement: it runs once in an empty folder and says what it saw.
@@ -190,7 +190,7 @@ func diskSync(dir string) (float64, error) {
 			return 0, err
 		}
 		start := time.Now()
-		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+		if err := sqlite.Datasync(f); err != nil {
 			return 0, err
 		}
 		took = append(took, time.Since(start))

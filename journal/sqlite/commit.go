@@ -300,7 +300,7 @@ func (s *Store) bound(pages int, restart bool) error {
 // sync brings the log to the disk, and then says in the mark how far it is.
 func (s *Store) sync(head markValue) error {
 	g := &s.group
-	if err := fdatasync(s.wal); err != nil {
+	if err := Datasync(s.wal); err != nil {
 		return asError(err, s.dir)
 	}
 	s.stats.syncs.Add(1)

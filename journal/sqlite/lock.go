@@ -48,12 +48,3 @@ func holder(b []byte) string {
 	}
 	return "another process"
 }
-
-// fdatasync brings a file's data, and what is needed to read it again, to the disk.
-func fdatasync(f *os.File) error {
-	for {
-		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}

@@ -131,7 +131,7 @@ func (m *mark) sync() {
 	m.mu.Unlock()
 	if !done {
 		// A failure leaves the mark behind by what the next sync brings; it never lets something be taken for durable.
-		_ = fdatasync(m.f)
+		_ = Datasync(m.f)
 	}
 }
 
@@ -144,5 +144,5 @@ func (m *mark) close() error {
 	if m.timer != nil {
 		m.timer.Stop()
 	}
-	return errors.Join(fdatasync(m.f), m.f.Close())
+	return errors.Join(Datasync(m.f), m.f.Close())
 }

@@ -140,6 +140,9 @@ func (q *queue) leave(ch chan readyRun) {
 // lock on the folder keeps others away, and a run whose claim was lost in a crash is simply ready again.
 func (s *Store) Claim(ctx context.Context, root decouple.RunID) (journal.Claim, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return journal.Claim{}, err
+		}
 		ch := make(chan readyRun, 1)
 		r, ok := s.queue.pop(root, ch)
 		if !ok {

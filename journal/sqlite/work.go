@@ -93,6 +93,14 @@ func (s *Store) work(k runKey) (*work, error) {
 	return w, nil
 }
 
+// work finds a run as this batch leaves it: its row is written when all requests are applied.
+func (b *batch) work(k runKey) (*work, error) {
+	if w, ok := b.dirty[k]; ok {
+		return w, nil
+	}
+	return b.Store.work(k)
+}
+
 func (w *work) key() runKey { return runKey{w.run.Tenant, w.run.ID} }
 
 func (w *work) ready() readyRun {
