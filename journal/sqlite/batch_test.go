@@ -8,6 +8,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/journal"
+	"golang.org/x/sys/unix"
 )
 
 func newRun(id string) journal.NewRun {
@@ -62,4 +63,26 @@ func TestClaimTooLate(t *testing.T) {
 	if c, err := s.Claim(ctx, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("the claim is %+v, %v", c, err)
 	}
+}
+
+// TestCloseFreesFolder closes a store while a child that is just being forked still shares its files.
+func TestCloseFreesFolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared, err := unix.Dup(int(s.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(shared)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(t.Context(), Config{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
 }

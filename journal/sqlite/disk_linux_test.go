@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -64,18 +63,6 @@ func TestDiskFull(t *testing.T) {
 			}
 		})
 	}
-}
-
-// run runs a child to its end and gives what it says.
-func run(t *testing.T, cmd *exec.Cmd) string {
-	t.Helper()
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, stderr.String())
-	}
-	return string(out)
 }
 
 // childFill commits until it is refused because a file has reached its limit.

@@ -37,6 +37,11 @@ func takeLock(dir, owner string) (*os.File, error) {
 	return f, nil
 }
 
+// freeLock gives the folder up. Closing the file would not be enough while a child that is just being forked shares it.
+func freeLock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 func writeAll(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)
 	return err

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -124,4 +125,16 @@ func sound(t *testing.T, dir string) {
 	if err != nil || len(r.Faults) > 0 {
 		t.Fatalf("Verify: %v, faults %q", err, r.Faults)
 	}
+}
+
+// run runs a child to its end and gives what it says.
+func run(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, stderr.String())
+	}
+	return string(out)
 }

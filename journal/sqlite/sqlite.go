@@ -261,11 +261,10 @@ func (s *Store) Close() error {
 		errs = append(errs, s.mark.close())
 		s.mark = nil
 	}
-	for _, f := range []*os.File{s.wal, s.lock} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	if s.wal != nil {
+		errs = append(errs, s.wal.Close())
 	}
+	errs = append(errs, freeLock(s.lock))
 	s.wal, s.lock = nil, nil
 	return errors.Join(errs...)
 }
