@@ -100,7 +100,7 @@ func fit(q question, u decouple.Unit, top float64) candidate {
 	if u.Kind == "code" || u.Kind == "cell" {
 		c.rank *= 0.9
 	}
-	if q.number && len(prose.Numbers(u.Text)) > 0 {
+	if q.figure && len(prose.Numbers(u.Text)) > 0 {
 		c.rank *= 1.3
 	}
 	if q.named && len(prose.Identifiers(u.Text)) > 0 {
@@ -129,7 +129,7 @@ func headed(q question, u decouple.Unit) float64 {
 		set := prose.Set(heading)
 		common := 0
 		for t := range set {
-			if q.weight[t] > 0 {
+			if q.weight[t] > 0 || q.kin[t] {
 				common++
 			}
 		}

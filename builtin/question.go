@@ -29,16 +29,38 @@ type question struct {
 	total    float64
 	missing  float64 // share of the weight in terms that the sources never say
 	form     form
-	passages int             // searched
-	year     bool            // asks for a year
-	number   bool            // asks for an amount
-	named    bool            // asks which name of code it is
-	reason   bool            // asks why
-	names    map[string]bool // terms of the rare names of code and proper names in it
-	part     bool            // is one heading's part of a larger question
+	passages int                   // searched
+	year     bool                  // asks for a year
+	number   bool                  // asks for an amount
+	figure   bool                  // likes one in the answer
+	named    bool                  // asks which name of code it is
+	reason   bool                  // asks why
+	related  map[string][]relation // by term
+	kin      map[string]bool       // all related terms
+	names    map[string]bool       // terms of the rare names of code and proper names in it
+	part     bool                  // is one heading's part of a larger question
 	// measure is the terms that only say what sort of amount is asked for: the "long" of "how long".
 	measure map[string]bool
 }
+
+// relation is a term that may say what one of the question does, and what it weighs then.
+type relation struct {
+	term   string
+	weight float64
+}
+
+// What a term weighs, relative to its rarity.
+const (
+	ofFraming = 0.2 // "mean", and the "long" of "how long"
+	ofPlain   = 0.6 // everyday words
+	ofUnsaid  = 0.2 // those of them that the sources never say
+	ofName    = 1.5 // names of code and proper names
+	ofForeign = 4   // those of them that the sources never say
+	ofRelated = 0.7 // a related term instead
+
+	mostOfOne  = 0.3 // of all, that one term weighs,
+	mostToRest = 0.7 // or relative to the others together
+)
 
 // ask weighs the terms of a task by how rare they are in the sources: a term's weight falls with the share of the passages that hold it, and what
 // the sources never say weighs as much as what they say once.
@@ -49,16 +71,21 @@ func ask(task decouple.Task, found []decouple.SearchResult) question {
 	missing := absent(names, found)
 	q.names = maps.Clone(names)
 	maps.DeleteFunc(q.names, func(t string, _ bool) bool { return rarity(t) < math.Log(5) })
+	unsaid := unsaid(found)
 	add := func(text string, factor float64) {
 		for _, t := range prose.Terms(text) {
 			w := rarity(t) * factor
 			switch {
 			case prose.Weak(t) || q.measure[t]:
-				w *= 0.2
+				w *= ofFraming
 			case missing[t]:
-				w *= 4
+				w *= ofForeign
 			case names[t]:
-				w *= 1.5
+				w *= ofName
+			case prose.Plain(t) && unsaid[t]:
+				w *= ofUnsaid
+			case prose.Plain(t):
+				w *= ofPlain
 			}
 			q.weight[t] = max(q.weight[t], w)
 		}
@@ -75,14 +102,47 @@ func ask(task decouple.Task, found []decouple.SearchResult) question {
 		add(strings.Join(task.Theme, " "), 0.5)
 	}
 	q.terms = slices.Sorted(maps.Keys(q.weight))
+	q.temper(names)
+	q.relate(rarity, unsaid)
 	for _, t := range q.terms {
-		q.total += q.weight[t]
+		if unsaid[t] && q.related[t] == nil {
+			q.missing += q.weight[t] / max(q.total, 1e-9)
+		}
 	}
-	q.missing = q.cover(unsaid(found))
 	for _, r := range found {
 		q.passages = max(q.passages, r.Passages)
 	}
 	return q
+}
+
+// temper keeps any one term, unless it is a name, from outweighing all others together, and sums up the weights.
+func (q *question) temper(names map[string]bool) {
+	sum := 0.0
+	for _, t := range q.terms {
+		sum += q.weight[t]
+	}
+	for _, t := range q.terms {
+		if !names[t] {
+			q.weight[t] = min(q.weight[t], max(mostOfOne*sum, mostToRest*(sum-q.weight[t])))
+		}
+		q.total += q.weight[t]
+	}
+}
+
+// relate finds what else may say what the terms of the question do. Names and the words that questions are put with have no such terms.
+func (q *question) relate(rarity func(string) float64, unsaid map[string]bool) {
+	q.related, q.kin = map[string][]relation{}, map[string]bool{}
+	for _, t := range q.terms {
+		if prose.Weak(t) || q.measure[t] || q.names[t] {
+			continue
+		}
+		for _, r := range prose.Related(t) {
+			if !unsaid[r] {
+				q.related[t] = append(q.related[t], relation{r, ofRelated * min(q.weight[t], rarity(r))})
+				q.kin[r] = true
+			}
+		}
+	}
 }
 
 // namesIn is the terms of the names of code and the proper names in a question.
@@ -165,7 +225,12 @@ var phrasal = []phrase{
 	{words("begin begins start starts"), "with", 1, "start"}, {words("carry carries carried carrying"), "out", 2, "run"},
 	{words("put puts putting"), "into", 5, "add"}, {words("go goes went"), "wrong", 1, "fail"}, {words("work works"), "out", 1, "compute"},
 	{words("keep keeps kept keeping stop stops stopped"), "from", 6, "prevent"}, {words("throw throws threw thrown"), "away", 4, "discard"},
-	{words("out"), "date", 2, "outdated"},
+	{words("out"), "date", 2, "outdated"}, {words("set sets setting"), "aside", 4, "reserve"}, {words("look looks looked looking"), "after", 1, "manage"},
+	{words("weigh weighs weighed weighing"), "up", 3, "consider"}, {words("for"), "good", 1, "permanently"}, {words("find finds found finding"), "out", 4, "determine"},
+	{words("look looks looked looking"), "up", 4, "find"}, {words("leave leaves left leaving"), "behind", 5, "write"}, {words("shut shuts shutting"), "down", 3, "stop"},
+	{words("point points pointed pointing"), "to", 1, "refer"}, {words("hold holds held holding"), "back", 3, "delay"}, {words("put puts putting"), "together", 4, "assemble"},
+	{words("split splits splitting break breaks breaking"), "up", 4, "divide"}, {words("add adds adding"), "up", 3, "sum"}, {words("end ends ended ending"), "up", 1, "result"},
+	{words("write writes wrote written"), "down", 4, "record"}, {words("hand hands handed handing"), "over", 4, "pass"}, {words("run runs ran running"), "out", 1, "exhaust"},
 	{words("leave leaves left leaving"), "out", 5, "omit"}, {words("get gets got getting"), "back", 4, "restore"}, {words("bring brings brought"), "back", 4, "restore"},
 }
 
@@ -203,7 +268,7 @@ func unsaid(found []decouple.SearchResult) map[string]bool {
 func (q question) telling(set map[string]bool) int {
 	n := 0
 	for _, t := range q.terms {
-		if set[t] && q.weight[t] > 0.05*q.total {
+		if q.held(t, set) > 0.05*q.total {
 			n++
 		}
 	}
@@ -217,11 +282,23 @@ func (q question) cover(terms map[string]bool) float64 {
 	}
 	sum := 0.0
 	for _, t := range q.terms {
-		if terms[t] {
-			sum += q.weight[t]
-		}
+		sum += q.held(t, terms)
 	}
 	return sum / q.total
+}
+
+// held is what a set of terms holds of one term's weight.
+func (q question) held(t string, terms map[string]bool) float64 {
+	if terms[t] {
+		return q.weight[t]
+	}
+	w := 0.0
+	for _, r := range q.related[t] {
+		if terms[r.term] {
+			w = max(w, r.weight)
+		}
+	}
+	return w
 }
 
 // read finds the form of a question by the words it is put with.
@@ -237,7 +314,8 @@ func (q *question) read(text string) {
 		return false
 	}
 	q.number = has("how many", "how much", "how long", "how big", "how large", "how small", "how soon", "how old", "how often", "how fast", "how far",
-		"how high", "how low", "how deep", "how wide", "at most", "at least", "what size", "what number", "what percentage", "what version", "what is the limit", "what year", "default")
+		"how high", "how low", "how deep", "how wide", "at most", "at least", "what size", "what number", "what percentage", "what version", "what is the limit", "what year")
+	q.figure = q.number || has("default")
 	q.year = has("what year", "which year")
 	q.reason = has("why", "reason", "what for", "purpose")
 	for i, w := range words {

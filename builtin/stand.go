@@ -39,10 +39,12 @@ func (r reader) quotable(u decouple.Unit, q question) (stretch, bool) {
 		return stretch{}, false // labels without an introduction
 	}
 	if prose.Open(s.text) {
-		var ok bool
-		if s, ok = r.forward(s, u); !ok {
-			return stretch{}, false
+		whole, ok := r.forward(s, u)
+		if !ok {
+			w, ok := window(s, q)
+			return w, ok && said(w.text)
 		}
+		s = whole
 	}
 	if begins(s.text) && len(s.text) <= paragraph {
 		return s, said(s.text)

@@ -19,6 +19,7 @@ const (
 	weakWeight   = 0.3  // of a term such as "use", which says little
 	sectionBonus = 1.5
 	headingSaid  = 1.5 // for a unit whose heading the question says in full
+	relatedHit   = 0.6 // of a term that is only related to one of the question
 	sameTerms    = 0.9 // share of common terms from which two units say the same
 )
 
@@ -34,24 +35,44 @@ type askedTerm struct {
 	hash   uint32
 	weight float64
 	theme  bool
+	also   []relatedTerm // said in its stead
 }
 
-// newAsked weighs the terms of a question by how rare they are among n passages. Terms that no passage holds weigh nothing.
-func newAsked(own, theme []decouple.Term, section []string, n int) asked {
+// relatedTerm is a term that may say what one of the question does.
+type relatedTerm struct {
+	hash  uint32
+	share float64 // of the weight of the term that it stands for
+}
+
+// rareness is what a term weighs among n passages; one that no passage holds weighs nothing.
+func rareness(t decouple.Term, n int) float64 {
+	if t.Passages == 0 {
+		return 0
+	}
+	w := math.Log(1 + (float64(n-t.Passages)+0.5)/(float64(t.Passages)+0.5))
+	if prose.Weak(t.Term) {
+		w *= weakWeight
+	}
+	return w
+}
+
+// newAsked weighs the terms of a question by how rare they are among n passages. A term that no passage holds weighs what the weightiest of those
+// related to it does.
+func newAsked(own, theme, related []decouple.Term, section []string, n int) asked {
 	var q asked
+	weight := map[string]float64{}
+	for _, t := range related {
+		weight[t.Term] = rareness(t, n)
+	}
 	add := func(terms []decouple.Term, theme bool) {
 		for _, t := range terms {
-			w := 0.0
-			if t.Passages > 0 {
-				w = math.Log(1 + (float64(n-t.Passages)+0.5)/(float64(t.Passages)+0.5))
-			}
-			if prose.Weak(t.Term) {
-				w *= weakWeight
-			}
+			a := askedTerm{term: t.Term, hash: hashTerm(t.Term), weight: rareness(t, n), theme: theme}
 			if theme {
-				w *= themeWeight
+				a.weight *= themeWeight
+			} else {
+				a.relate(weight)
 			}
-			q.terms = append(q.terms, askedTerm{t.Term, hashTerm(t.Term), w, theme})
+			q.terms = append(q.terms, a)
 		}
 	}
 	add(own, false)
@@ -60,6 +81,37 @@ func newAsked(own, theme []decouple.Term, section []string, n int) asked {
 		q.section = append(q.section, hashes(prose.Terms(s)))
 	}
 	return q
+}
+
+// relate adds the related terms that have a weight.
+func (t *askedTerm) relate(weight map[string]float64) {
+	if t.weight == 0 {
+		for _, r := range prose.Related(t.term) {
+			t.weight = max(t.weight, relatedHit*weight[r])
+		}
+	}
+	for _, r := range prose.Related(t.term) {
+		if w := weight[r]; w > 0 && t.weight > 0 {
+			t.also = append(t.also, relatedTerm{hashTerm(r), relatedHit * min(1, w/t.weight)})
+		}
+	}
+}
+
+// said is how much of a term some terms hold: 1 for each time that they hold it, and if they do not, the share of the best term related to it.
+func (t askedTerm) said(terms []uint32) float64 {
+	hits, related := 0.0, 0.0
+	for _, h := range terms {
+		if h == t.hash {
+			hits++
+			continue
+		}
+		for _, r := range t.also {
+			if r.hash == h {
+				related = max(related, r.share)
+			}
+		}
+	}
+	return max(hits, related)
 }
 
 // score is what a unit is worth as an answer, and which of the question's own terms it or its heading path holds. base is the score of its passage
@@ -73,19 +125,12 @@ func (q asked) score(u cardUnit, s cardSection, base float64) (float64, []string
 		if !t.theme {
 			total += t.weight
 		}
-		hits, share := 0.0, 0.0
-		for _, h := range u.terms {
-			if h == t.hash {
-				hits++
-			}
-		}
-		if hits > 0 {
-			share = 1
-			inText = inText || !t.theme
-		}
-		if slices.Contains(s.terms, t.hash) {
-			hits += headingHit
-			share = max(share, headingHit)
+		hits := t.said(u.terms)
+		share := min(hits, 1)
+		inText = inText || hits > 0 && !t.theme
+		if above := headingHit * min(1, t.said(s.terms)); above > 0 {
+			hits += above
+			share = max(share, above)
 		}
 		if hits == 0 {
 			continue

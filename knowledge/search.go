@@ -44,7 +44,12 @@ func (b *Base) Search(ctx context.Context, src decouple.Sources, args decouple.S
 	if err != nil {
 		return none, err
 	}
-	found, err := b.index.candidates(ctx, v, matchable(result.Terms, v.passages), matchable(themes, v.passages))
+	related, err := b.countTerms(ctx, v, relatedTo(result.Terms, v.passages))
+	if err != nil {
+		return none, err
+	}
+	related = slices.DeleteFunc(related, func(t decouple.Term) bool { return t.Passages == 0 })
+	found, err := b.index.candidates(ctx, v, matchable(result.Terms, related, v.passages), matchable(themes, nil, v.passages))
 	if err != nil || len(found) == 0 {
 		return result, err
 	}
@@ -52,7 +57,8 @@ func (b *Base) Search(ctx context.Context, src decouple.Sources, args decouple.S
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	hits, err := rankUnits(newAsked(result.Terms, themes, args.Section, v.passages), found)
+	hits, err := rankUnits(newAsked(result.Terms, themes, related, args.Section, v.passages), found)
+	result.Terms = append(result.Terms, related...)
 	if err != nil {
 		return none, err
 	}
@@ -62,10 +68,26 @@ func (b *Base) Search(ctx context.Context, src decouple.Sources, args decouple.S
 
 func capped(terms []string) []string { return terms[:min(len(terms), maxTerms)] }
 
-// matchable lists the terms by which passages are looked for: those that occur, and of many passages the rarest that together do not bring up too many. All
-// of them count when what was found is ranked.
-func matchable(terms []decouple.Term, n int) []string {
-	said := slices.DeleteFunc(slices.Clone(terms), func(t decouple.Term) bool { return t.Passages == 0 })
+// relatedTo lists the terms related to those of a question; where there are many passages, only to those that no passage holds.
+func relatedTo(terms []decouple.Term, n int) []string {
+	var related []string
+	for _, t := range terms {
+		if n >= manyPassages && t.Passages > 0 || prose.Weak(t.Term) {
+			continue
+		}
+		for _, r := range prose.Related(t.Term) {
+			if !slices.Contains(related, r) && !slices.ContainsFunc(terms, func(o decouple.Term) bool { return o.Term == r }) {
+				related = append(related, r)
+			}
+		}
+	}
+	return capped(related)
+}
+
+// matchable lists the terms by which passages are looked for: those that occur, the related ones last, and of many passages the rarest that together do not
+// bring up too many. All of them count when what was found is ranked.
+func matchable(terms, related []decouple.Term, n int) []string {
+	said := slices.DeleteFunc(slices.Concat(terms, related), func(t decouple.Term) bool { return t.Passages == 0 })
 	if n >= manyPassages {
 		slices.SortStableFunc(said, func(a, b decouple.Term) int {
 			return cmp.Or(cmp.Compare(weak(a), weak(b)), cmp.Compare(a.Passages, b.Passages))
