@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"decouple.dev/decouple"
@@ -17,7 +19,8 @@ func (j *job) commit(p payload, eff Effect) (bool, error) {
 	m := &mutation{job: j, ctx: ctx}
 	m.Stream, m.Expect, m.Epoch = decouple.RunStream(j.s.Run.Tenant, j.s.Run.ID), j.s.Seq, j.claim.Epoch
 	m.Consume = j.consume
-	m.ID = decouple.CommitID(fmt.Sprintf("%s/%d/%d", j.s.Run.ID, j.s.Seq, j.claim.Epoch))
+	// A park alone appends nothing, so the sequence number does not tell one park from the next: what is drawn here does.
+	m.ID = decouple.CommitID(fmt.Sprintf("%s/%d/%d/%s", j.s.Run.ID, j.s.Seq, j.claim.Epoch, rand.Text()[:8]))
 	if err := m.build(p, eff); err != nil {
 		return false, err
 	}
@@ -39,7 +42,7 @@ func (j *job) commit(p payload, eff Effect) (bool, error) {
 		}
 		return false, err
 	}
-	j.riding, j.claim.Consumed = nil, j.consume
+	j.riding, j.claim.Consumed, j.noted = nil, j.consume, true
 	j.s.Seq, j.s.Now = receipt.Seq, receipt.Time
 	j.s.event = receipt.Event
 	j.poke(m.Put)
@@ -228,6 +231,9 @@ func (m *mutation) park(children []decouple.RunID) {
 	m.Status.Until = m.consume + journal.InboxSeq(len(children))
 }
 
+// byRun begins the name of a run that cancels its children because it has ended.
+const byRun = "run "
+
 // end writes the end, tells the parent, and has open children canceled.
 func (m *mutation) end(e ended, f Finish) error {
 	s := m.s
@@ -237,11 +243,11 @@ func (m *mutation) end(e ended, f Finish) error {
 	m.status(decouple.RunEnded)
 	m.Status.Cause = e.Cause
 	for _, id := range f.Cancel {
-		body, err := json.Marshal(canceled{By: "run " + string(s.Run.ID), Why: "the agent that asked has ended: " + string(e.Cause.Kind)})
+		body, err := json.Marshal(canceled{By: byRun + string(s.Run.ID), Why: "the agent that asked has ended: " + string(e.Cause.Kind)})
 		if err != nil {
 			return err
 		}
-		m.Put = append(m.Put, journal.Put{To: id, Kind: messageCancel, From: "run " + string(s.Run.ID), Body: body, Urgent: true})
+		m.Put = append(m.Put, journal.Put{To: id, Kind: messageCancel, From: byRun + string(s.Run.ID), Body: body, Urgent: true})
 	}
 	if s.Run.Parent == "" {
 		return nil
@@ -259,8 +265,13 @@ func (m *mutation) end(e ended, f Finish) error {
 // add encodes an event that has been folded.
 func (m *mutation) add(p payload) error {
 	by := m.actor()
-	switch p.(type) {
-	case canceled, interrupted:
+	switch v := p.(type) {
+	case canceled:
+		by = decouple.Actor{Kind: m.Actor.Kind, ID: v.By}
+		if strings.HasPrefix(v.By, byRun) {
+			by.Kind = decouple.ActorSystem
+		}
+	case interrupted:
 		by = m.Actor
 	}
 	e, pins, err := m.encode(m.ctx, p, m.s.Run, by, m.s.event)

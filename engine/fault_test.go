@@ -12,6 +12,7 @@ import (
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/journal/sqlite"
 )
 
 // mute is a model that answers what a test says.
@@ -378,5 +379,83 @@ func TestWriterWithoutCalls(t *testing.T) {
 		if used := s.Used().ToolCalls; used > calls || int64(len(w.look.done)) != used || calls > 1 && wrote == 0 {
 			t.Errorf("of %d tool calls %d are counted and %d were made, %d by the writer", calls, used, len(w.look.done), wrote)
 		}
+	}
+}
+
+// TestWokenForNothing wakes a parked parent twice without a message: each time it parks again, and its child's end still reaches it.
+func TestWokenForNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string][]string{"lead": {"spawn:worker:child", "say:done"}, "child": {"say:child_done"}})
+	parked, release := make(chan struct{}, 8), make(chan struct{})
+	model := mute{price: w.model.price, answer: func(ctx context.Context, req decouple.Request) (decouple.Answer, error) {
+		if req.Run.Depth() > 0 {
+			<-release
+		}
+		return w.model.Answer(ctx, req)
+	}}
+	var err error
+	w.eng, err = engine.New(engine.Config{Store: w.store, Model: model, Tools: []decouple.Tool{w.look, w.act}, Agents: agents(), Watch: func(s engine.Signal) {
+		if s.Kind == engine.SignalParked {
+			parked <- struct{}{}
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := w.start("lead", "q", decouple.Envelope{})
+	go func() {
+		defer close(release)
+		for _, n := range []decouple.CommitID{"1", "2"} {
+			<-parked
+			_, err := w.store.Commit(context.Background(), journal.Mutation{
+				ID: n, Stream: decouple.RunStream(decouple.LocalTenant, id), Expect: 2, Status: &journal.StatusChange{Status: decouple.RunReady},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		<-parked
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if s, err := w.eng.Drive(ctx, decouple.LocalTenant, id); err != nil || s.Answer != "done" {
+		t.Errorf("the parent ended as %v: %v", s.Cause, err)
+	}
+}
+
+// TestClaimBeforeCall looks into the journal while a model is asked: a process that dies now leaves a run that is known to have been at work.
+func TestClaimBeforeCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.replace(mute{answer: func(ctx context.Context, req decouple.Request) (decouple.Answer, error) {
+		r, err := sqlite.OpenReader(ctx, w.dir)
+		if err != nil {
+			return decouple.Answer{}, err
+		}
+		defer r.Close()
+		rows, err := r.Runs(ctx, journal.RunFilter{ID: req.Run})
+		if err == nil && rows[0].Status != decouple.RunRunning {
+			t.Errorf("while its model is asked the run is %s", rows[0].Status)
+		}
+		return decouple.Answer{Message: decouple.Text(decouple.Assistant, "done")}, err
+	}})
+	w.drive(w.start("worker", "q", decouple.Envelope{}))
+}
+
+// TestCancelActor looks who is said to have canceled.
+func TestCancelActor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string][]string{"worker": {"say:done"}})
+	id := w.start("worker", "q", decouple.Envelope{})
+	if _, err := w.eng.Cancel(t.Context(), decouple.LocalTenant, id, engine.Cancellation{By: "somebody"}); err != nil {
+		t.Fatal(err)
+	}
+	w.drive(id)
+	events, err := w.store.Read(t.Context(), decouple.RunStream(decouple.LocalTenant, id), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := events[1]; e.Kind != "run.canceled" || e.Actor.ID != "somebody" || e.Causation != events[0].ID || e.RootRun != id || e.Trace == "" {
+		t.Errorf("the cancel is kept as %+v", e)
 	}
 }

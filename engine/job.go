@@ -24,6 +24,7 @@ type job struct {
 	said    []decouple.Message // the conversation as the model gets it
 	consume journal.InboxSeq   // newest message that riding or s holds
 	wakened bool               // the inbox is to be read
+	noted   bool               // the journal says that the run is at work
 	parent  context.Context
 	ctx     context.Context // of what it is doing; stopped by an urgent message
 	stop    context.CancelCauseFunc
@@ -146,21 +147,22 @@ func (j *job) readInbox() error {
 		if err != nil {
 			return err
 		}
-		if m.Kind == messageCancel {
-			var c canceled
-			if err := json.Unmarshal(body, &c); err != nil {
-				return err
-			}
-			if stop == nil {
+		var c canceled
+		var end joined
+		switch m.Kind {
+		case messageCancel:
+			if err = json.Unmarshal(body, &c); stop == nil {
 				stop = &c
 			}
-			continue
+		case messageJoined:
+			err = json.Unmarshal(body, &end)
+			results = append(results, result{Call: end.Call, Text: endText(end), Error: end.Cause.Kind != decouple.CauseDone, Child: &end})
+		default:
+			err = errors.New("this program does not know its kind")
 		}
-		var end joined
-		if err := json.Unmarshal(body, &end); err != nil {
-			return err
+		if err != nil {
+			return decouple.Errorf(decouple.Internal, "message %d (%s) of run %s cannot be read: %w", m.Seq, m.Kind, j.s.Run.ID, err)
 		}
-		results = append(results, result{Call: end.Call, Text: endText(end), Error: end.Cause.Kind != decouple.CauseDone, Child: &end})
 	}
 	// Joins reach the agent in spawn order, whatever order the children ended in.
 	slices.SortStableFunc(results, func(a, b result) int { return j.spawnOrder(a.Child.Child) - j.spawnOrder(b.Child.Child) })
@@ -205,6 +207,9 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 			return false, err
 		}
 	}
+	if err := j.note(); err != nil {
+		return false, err
+	}
 	specs := make([]decouple.ToolSpec, 0, len(eff.Offer))
 	for _, name := range eff.Offer {
 		if name == decouple.ToolSpawn {
@@ -232,6 +237,16 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 		Step: eff.Step, Prefix: s.prefixHash(), Message: tidy(ans.Message, eff.Step), Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,
 	}
 	return j.commit(p, nil)
+}
+
+// note has the journal say that the run is at work before a call leaves this process, so that the call is settled should the process die.
+func (j *job) note() error {
+	if j.noted || j.s.Price.Local {
+		return nil
+	}
+	_, err := j.Store.Runs(context.WithoutCancel(j.ctx), journal.RunFilter{Tenant: j.s.Run.Tenant, ID: j.s.Run.ID})
+	j.noted = err == nil
+	return err
 }
 
 // tidy makes a model's message one that the journal can hold and that reads the same when it comes back: an assistant's, of whole characters, with

@@ -54,6 +54,7 @@ type Reader interface {
 type Queue interface {
 	// Claim gives the ready run of the tree (or of any, if root is empty) that goes first, now running on this node, or waits
 	// until there is one or ctx ends.
+	// That it is running is written by its next commit or before Runs answers, whichever is first.
 	Claim(ctx context.Context, root decouple.RunID) (Claim, error)
 	// Reclaim makes every run of a tree that was running on an earlier epoch, or parked as interrupted, ready, and says how many.
 	Reclaim(ctx context.Context, t decouple.TenantID, root decouple.RunID) (int, error)
