@@ -15,7 +15,7 @@ func NewSources(base *knowledge.Base) Sources { return notes{base} }
 
 // Locate finds a quotation in a note that the run may read.
 func (n notes) Locate(ctx context.Context, may decouple.Sources, note decouple.NoteID, text string, hint int) (decouple.Quote, bool, error) {
-	if err := n.permit(ctx, may, note); err != nil {
+	if err := n.base.Permit(ctx, may, note); err != nil {
 		return decouple.Quote{}, false, err
 	}
 	return n.base.Locate(ctx, note, text, hint)
@@ -23,7 +23,7 @@ func (n notes) Locate(ctx context.Context, may decouple.Sources, note decouple.N
 
 // Text is a note's quotable text, if the run may read it.
 func (n notes) Text(ctx context.Context, may decouple.Sources, note decouple.NoteID) (string, error) {
-	if err := n.permit(ctx, may, note); err != nil {
+	if err := n.base.Permit(ctx, may, note); err != nil {
 		return "", err
 	}
 	return n.base.Text(ctx, string(note))
@@ -32,10 +32,4 @@ func (n notes) Text(ctx context.Context, may decouple.Sources, note decouple.Not
 // Search ranks units of the notes that the run may read.
 func (n notes) Search(ctx context.Context, may decouple.Sources, args decouple.SearchArgs) (decouple.SearchResult, error) {
 	return n.base.Search(ctx, may, args)
-}
-
-// permit is NotFound for a note that is not among the sources.
-func (n notes) permit(ctx context.Context, may decouple.Sources, note decouple.NoteID) error {
-	_, err := n.base.Outline(ctx, may, decouple.OutlineArgs{Note: note})
-	return err
 }
