@@ -328,7 +328,7 @@ func (q *question) read(text string) {
 	}
 	switch {
 	case len(words) == 0:
-	case has("each of", "does each", "do each", "all the", "kinds of", "forms", "ways", "stages", "steps", "phases", "rules", "types of", "differences", "options are", "methods", "categories", "which are", "compare"):
+	case has("each of", "does each", "do each", "all the", "options are", "which are", "compare"), inParts(words):
 		q.form = broad
 	case enumerates(text):
 		q.form = broad
@@ -343,8 +343,17 @@ func (q *question) read(text string) {
 	}
 }
 
+// inParts says that a question asks at once for things of which there are several by nature: "what kinds of", "which are the rules".
+func inParts(words []string) bool {
+	asks := slices.IndexFunc(words, func(w string) bool { return w == "what" || w == "which" })
+	return asks >= 0 && asks < 3 && slices.ContainsFunc(words[asks:min(asks+4, len(words))], func(w string) bool { return parts[w] })
+}
+
 // enumerates says that a question lists three or more things, or asks two questions: "A, B and C".
 func enumerates(text string) bool {
+	if _, list, ok := strings.Cut(text, ": "); ok && strings.Count(list, ", ") >= 2 {
+		return true
+	}
 	before, _, ok := strings.Cut(text, " and ")
 	if !ok {
 		return false
@@ -384,6 +393,7 @@ func words(s string) map[string]bool {
 var (
 	auxiliary = words("is are was were do does did can could may might must shall should will would has have had")
 	object    = words("the a an my your our its his her their this that these those off on in out up to from into at it them me us you whether if")
+	parts     = words("kinds forms ways stages steps phases rules types sorts differences methods categories parts")
 	verbFirst = words("is are was were do does did can could may might must shall should will would has have had")
 	codeNoun  = prose.Set("variable setting option flag register file command function method field key property package directive parameter argument keyword type constant")
 )

@@ -32,8 +32,12 @@ type reader []decouple.ReadResult
 // quotable is the best part of a unit that can stand alone as a quotation, widened if need be to what stands before or after it. It is false where none can.
 func (r reader) quotable(u decouple.Unit, q question) (stretch, bool) {
 	s := stretch{u.Note, u.Start, u.Text}
-	if u.Kind == "heading" || prose.OptionList(u.Text) || (u.Kind == "code" || u.Kind == "cell") && prose.Code(u.Text) {
+	if u.Kind == "heading" || prose.OptionList(u.Text) || u.Kind == "cell" && prose.Code(u.Text) {
 		return stretch{}, false
+	}
+	if u.Kind == "code" && prose.Code(u.Text) {
+		w, ok := window(s, q)
+		return w, ok && said(w.text)
 	}
 	if u.Kind == "list" && prose.Bullet(s.text) > 0 && !prose.Complete(s.text) {
 		return stretch{}, false // labels without an introduction
