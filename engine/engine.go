@@ -329,6 +329,7 @@ func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, work 
 			if err := d.stall(ctx); err != nil {
 				return err
 			}
+			stalled = time.After(patience)
 		case c, ok := <-claims:
 			if !ok {
 				claims = nil

@@ -134,8 +134,8 @@ func (s *Store) Commit(ctx context.Context, m journal.Mutation) (journal.Receipt
 	return receipt, nil
 }
 
-// submit queues a request and returns when it is durable or has failed. A caller whose ctx ends before its request is taken up gets the
-// error of ctx; one whose request is under way waits for the outcome.
+// submit queues a request and returns when it is durable or has failed. A ctx that has ended before is an error; from then on the outcome is waited for, so that nobody
+// is left in doubt.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	if err := ctx.Err(); err != nil {
 		return err

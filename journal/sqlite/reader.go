@@ -21,6 +21,8 @@ type Reader struct {
 	db    *sql.DB
 	stmts sync.Map                                                 // prepared, by text; the texts are few
 	tail  func(ctx context.Context, after decouple.Position) error // waits for an event after a position
+	// synced is the newest position on disk, where this process writes; nil elsewhere.
+	synced func() decouple.Position
 }
 
 var _ journal.Reader = (*Reader)(nil)
@@ -236,6 +238,9 @@ func (r *Reader) Follow(ctx context.Context, after decouple.Position, fn func(de
 		if err != nil {
 			return err
 		}
+		if r.synced != nil {
+			events = upTo(events, r.synced())
+		}
 		for _, e := range events {
 			if e.Position != after+1 {
 				return damaged(after+1, "is missing: the next is %d", e.Position)
@@ -251,6 +256,16 @@ func (r *Reader) Follow(ctx context.Context, after decouple.Position, fn func(de
 			}
 		}
 	}
+}
+
+// upTo drops events after a position.
+func upTo(events []decouple.Event, pos decouple.Position) []decouple.Event {
+	for i, e := range events {
+		if e.Position > pos {
+			return events[:i]
+		}
+	}
+	return events
 }
 
 // Runs lists rows of the view of runs, oldest first unless f says otherwise.

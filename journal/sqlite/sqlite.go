@@ -123,6 +123,7 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	bg, quit := context.WithCancel(context.Background())
 	s.quit = quit
 	s.Reader.tail = s.group.tail
+	s.Reader.synced = func() decouple.Position { return decouple.Position(s.group.durable.Load()) }
 	s.tasks.Go(func() { s.checkpoints(bg) })
 	s.tasks.Go(func() { s.timers(bg) })
 	s.tasks.Go(func() { s.claims(bg) })
