@@ -30,12 +30,12 @@ func newEval(a *app) *cobra.Command {
 		Use: "research", Short: "Ask questions whose answers are known, and judge the reports", Args: noArgs,
 		Long: `Asks questions about documents that are on this machine (Go's and npm's), and judges every report: is the first
 quotation from the right section, do the first three answer, was the question split where it should be, did it abstain where the
-sources do not answer, and is every quotation found in its file. One half of the questions, heldout, was never used to
+sources do not answer, and is every quotation found in its file. One set of the questions, heldout, was never used to
 improve anything. It works in a temporary folder; your notes are not touched.`,
 		Example: "  decouple eval research\n  decouple eval research --set heldout --json",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.eval(c.Context(), f) },
 	}
-	c.Flags().StringVar(&f.set, "set", "all", "which half of the questions: dev, heldout or all")
+	c.Flags().StringVar(&f.set, "set", "all", "which set of questions: dev, heldout or all")
 	c.Flags().StringVar(&f.corpus, "corpus", "", "only the questions about one body of documents: `NAME`")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "write one JSON object")
 	c.Flags().StringVar(&f.agents, "agents", "", "`DIR` of agent files that go before the built-in ones")
