@@ -76,11 +76,22 @@ func plan(t talk, q question, cands []candidate) (turn, bool) {
 	if missing := t.wanting(rarity(options)); len(missing) > 0 {
 		return turn{calls: missing}, true
 	}
-	best, ok := choose(t, q, options, cands)
+	asked := q
+	if q.form == open {
+		asked = q.literal()
+	}
+	best, ok := choose(t, asked, options, cands)
 	if !ok {
 		return turn{}, false
 	}
 	return turn{calls: append(overview(t, q, best), spawns(t.task, best)...)}, true
+}
+
+// literal is the question without related terms: siblings say what they have in common in the same words, and one of them that happens to hold a related
+// word is not to stand out for it.
+func (q question) literal() question {
+	q.related, q.kin = nil, nil
+	return q
 }
 
 // about says that every term of a heading is the question's, and together they are a good part of it: it asks about that very section.
