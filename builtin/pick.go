@@ -106,6 +106,9 @@ func fit(q question, u decouple.Unit, top float64) candidate {
 	if q.named && len(prose.Identifiers(u.Text)) > 0 {
 		c.rank *= 1.1
 	}
+	if q.where && places(u.Text) {
+		c.rank *= 1.15
+	}
 	if q.reason && reasons(u.Text) {
 		c.rank *= 1.15
 	}
@@ -152,6 +155,12 @@ func place(u decouple.Unit) string {
 	return u.Title + " " + strings.Join(u.Section, " ") + " " + strings.TrimSuffix(path.Base(u.Path), path.Ext(u.Path))
 }
 
+// places says that a text speaks of one in a file system or a document.
+func places(s string) bool {
+	set := prose.Set(s)
+	return set[prose.Fold("directory")] || set[prose.Fold("location")] || set[prose.Fold("path")]
+}
+
 // reasons says that a text gives one.
 func reasons(s string) bool {
 	for _, w := range prose.Words(s) {
@@ -165,9 +174,9 @@ func reasons(s string) bool {
 
 // Shares of the question's weight that a quotation must hold, in its own words and with the headings above it.
 const (
-	leastInner   = 0.3
-	leastOuter   = 0.4
-	leastWhole   = 0.52 // with all that was found under the same heading
+	leastInner   = 0.26
+	leastOuter   = 0.36
+	leastWhole   = 0.47 // with all that was found under the same heading
 	mostMissing  = 0.3  // of the weight may be in terms that the sources never say,
 	fewPassages  = 40   // of fewer than these a term that they never say says less
 	aboutIt      = 0.25 // unless a heading speaks that much of what is asked

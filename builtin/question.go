@@ -35,6 +35,7 @@ type question struct {
 	figure   bool                  // likes one in the answer
 	named    bool                  // asks which name of code it is
 	reason   bool                  // asks why
+	where    bool                  // asks for a place
 	related  map[string][]relation // by term
 	kin      map[string]bool       // all related terms
 	names    map[string]bool       // terms of the rare names of code and proper names in it
@@ -51,12 +52,13 @@ type relation struct {
 
 // What a term weighs, relative to its rarity.
 const (
-	ofFraming = 0.2 // "mean", and the "long" of "how long"
-	ofPlain   = 0.6 // everyday words
-	ofUnsaid  = 0.2 // those of them that the sources never say
-	ofName    = 1.5 // names of code and proper names
-	ofForeign = 4   // those of them that the sources never say
-	ofRelated = 0.7 // a related term instead
+	ofFraming = 0.2  // "mean", and the "long" of "how long"
+	ofPlain   = 0.6  // everyday words
+	ofUnsaid  = 0.2  // those of them that the sources never say
+	ofName    = 1.5  // names of code and proper names
+	ofForeign = 4    // those of them that the sources never say
+	ofPart    = 0.4  // the "package" of "package.json"
+	ofRelated = 0.85 // a related term instead
 
 	mostOfOne  = 0.3 // of all, that one term weighs,
 	mostToRest = 0.7 // or relative to the others together
@@ -71,7 +73,7 @@ func ask(task decouple.Task, found []decouple.SearchResult) question {
 	missing := absent(names, found)
 	q.names = maps.Clone(names)
 	maps.DeleteFunc(q.names, func(t string, _ bool) bool { return rarity(t) < math.Log(5) })
-	unsaid := unsaid(found)
+	unsaid, parts := unsaid(found), partsOfNames(task.Question)
 	add := func(text string, factor float64) {
 		for _, t := range prose.Terms(text) {
 			w := rarity(t) * factor
@@ -80,6 +82,8 @@ func ask(task decouple.Task, found []decouple.SearchResult) question {
 				w *= ofFraming
 			case missing[t]:
 				w *= ofForeign
+			case parts[t]:
+				w *= ofPart
 			case names[t]:
 				w *= ofName
 			case prose.Plain(t) && unsaid[t]:
@@ -159,6 +163,21 @@ func namesIn(text string) map[string]bool {
 		}
 	}
 	return names
+}
+
+// partsOfNames is the terms that a question says only within names of code.
+func partsOfNames(text string) map[string]bool {
+	parts, rest := map[string]bool{}, text
+	for _, id := range prose.Identifiers(text) {
+		for _, t := range prose.Terms(id)[min(1, len(prose.Terms(id))):] {
+			parts[t] = true
+		}
+		rest = strings.ReplaceAll(rest, id, " ")
+	}
+	for _, t := range prose.Terms(rest) {
+		delete(parts, t)
+	}
+	return parts
 }
 
 // absent is those of the names that the sources never say: a question about them is foreign.
@@ -317,6 +336,7 @@ func (q *question) read(text string) {
 		"how high", "how low", "how deep", "how wide", "at most", "at least", "what size", "what number", "what percentage", "what version", "what is the limit", "what year")
 	q.figure = q.number || has("default")
 	q.year = has("what year", "which year")
+	q.where = has("where", "which folder", "what folder", "which directory", "what directory")
 	q.reason = has("why", "reason", "what for", "purpose")
 	for i, w := range words {
 		if w == "how" && i+1 < len(words) && q.number {

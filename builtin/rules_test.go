@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/prose"
 )
 
 func TestForm(t *testing.T) {
@@ -23,6 +24,8 @@ func TestForm(t *testing.T) {
 		"What are channels?":                                          broad,
 		"What are the rules for a retry?":                             broad,
 		"What stages does a request pass?":                            broad,
+		"At which hour do the belt types of a machine begin?":         narrow,
+		"How do I keep a pump: cleaning, painting, hanging it?":       broad,
 		"Which levers does a train have?":                             several,
 		"Which options exist?":                                        several,
 		"Which functions?":                                            several,
@@ -399,5 +402,28 @@ func TestNothingSharedNothingAsked(t *testing.T) {
 	t.Parallel()
 	if calls := rarity([]split{{parts: []part{{}, {}}}}); calls != nil {
 		t.Errorf("got %v", calls)
+	}
+}
+
+// What is asked in other words than the sources' is held in part, and the parts of a name of code weigh less than the name.
+func TestWeights(t *testing.T) {
+	t.Parallel()
+	q := ask(decouple.Task{Question: "How do I shut a pump?"}, nil)
+	full, related, none := q.cover(prose.Set("shut the pump")), q.cover(prose.Set("close the pump")), q.cover(prose.Set("paint the pump"))
+	if full <= related || related <= none {
+		t.Errorf("the word itself covers %.2f, a related one %.2f, another %.2f", full, related, none)
+	}
+	if lit := q.literal().cover(prose.Set("close the pump")); lit != none {
+		t.Errorf("a literal question is covered %.2f by a related word, want %.2f", lit, none)
+	}
+	q = ask(decouple.Task{Question: "Where does package.json stand?"}, nil)
+	if q.weight[prose.Fold("package")] >= q.weight["package.json"]/2 || !q.where {
+		t.Errorf("weights %v, asks for a place: %v", q.weight, q.where)
+	}
+	q = ask(decouple.Task{Question: "How is a pump painted, cleaned or hung?"}, nil)
+	for _, term := range q.terms {
+		if q.weight[term] > 0.6*q.total {
+			t.Errorf("%s weighs %.2f of %.2f", term, q.weight[term], q.total)
+		}
 	}
 }

@@ -19,7 +19,7 @@ const (
 	weakWeight   = 0.3  // of a term such as "use", which says little
 	sectionBonus = 1.5
 	headingSaid  = 1.5 // for a unit whose heading the question says in full
-	relatedHit   = 0.6 // of a term that is only related to one of the question
+	relatedHit   = 0.8 // of a term that is only related to one of the question
 	sameTerms    = 0.9 // share of common terms from which two units say the same
 )
 
