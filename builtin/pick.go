@@ -92,7 +92,7 @@ func fit(q question, u decouple.Unit, top float64) candidate {
 		terms[t] = true
 	}
 	c.outer, c.terms = q.cover(terms), q.telling(terms)
-	c.rank = (0.3*c.inner + 0.3*q.sharpest(u.Text) + 0.4*c.outer) * (1 + 0.8*headed(q, u))
+	c.rank = (0.3*c.inner + 0.3*q.sharpest(u.Text) + 0.4*c.outer) * (1 + 0.6*headed(q, u))
 	c.rank /= 0.9 + 0.1*float64(len(u.Text))/paragraph
 	if top > 0 {
 		c.rank *= 0.6 + 0.4*u.Score/top

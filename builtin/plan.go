@@ -60,13 +60,23 @@ func plan(t talk, q question, cands []candidate) (turn, bool) {
 	if t.called(decouple.ToolSpawn) > 0 {
 		return afterSpawn(t)
 	}
-	if q.form == narrow || len(t.task.Section) > 0 || len(cands) == 0 || !slices.ContainsFunc(cands, q.fits) || q.form < broad && (cands[0].inner >= single || q.about(last(cands[0].unit.Section))) {
+	if q.form == narrow || len(t.task.Section) > 0 || len(cands) == 0 || !slices.ContainsFunc(cands, q.fits) || q.form < broad && q.single(cands[0].unit) {
 		return turn{}, false
+	}
+	asked := q
+	if q.form == open {
+		asked = q.literal()
 	}
 	if missing := t.wanting(outlinesOf(cands)); len(missing) > 0 {
 		return turn{calls: missing}, true
 	}
-	options := splitsOf(results[decouple.Outline](t, decouple.ToolOutline), cands)
+	all := results[decouple.Outline](t, decouple.ToolOutline)
+	options := splitsOf(all, rank(asked, unitsOf(cands)))
+	for _, s := range splitsOf(all, cands) {
+		if !slices.ContainsFunc(options, func(o split) bool { return o.note == s.note && o.start == s.start && o.end == s.end }) {
+			options = append(options, s)
+		}
+	}
 	if missing := t.wanting(readings(options)); len(missing) > 0 {
 		return turn{calls: missing}, true
 	}
@@ -76,15 +86,25 @@ func plan(t talk, q question, cands []candidate) (turn, bool) {
 	if missing := t.wanting(rarity(options)); len(missing) > 0 {
 		return turn{calls: missing}, true
 	}
-	asked := q
-	if q.form == open {
-		asked = q.literal()
-	}
 	best, ok := choose(t, asked, options, cands)
 	if !ok {
 		return turn{}, false
 	}
 	return turn{calls: append(overview(t, q, best), spawns(t.task, best)...)}, true
+}
+
+// single says that a unit answers the whole question: it holds nearly all of its own words, or stands under a heading that is what is asked about.
+func (q question) single(u decouple.Unit) bool {
+	return q.literal().cover(prose.Set(u.Text)) >= single || q.about(last(u.Section))
+}
+
+// unitsOf lists the units of candidates.
+func unitsOf(cands []candidate) []decouple.Unit {
+	var units []decouple.Unit
+	for _, c := range cands {
+		units = append(units, c.unit)
+	}
+	return units
 }
 
 // literal is the question without related terms: siblings say what they have in common in the same words, and one of them that happens to hold a related

@@ -116,7 +116,6 @@ var related = relations(`
 	generate produce create
 	tool program utility
 	folder workspace
-	write declare
 	declare define
 	happen occur
 	ignore skip omit exclude
