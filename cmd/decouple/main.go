@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -17,6 +18,9 @@ import (
 )
 
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(300) // the heap is small: collecting it a third as often costs some ten megabytes and saves a tenth of a tree's processor time
+	}
 	ctx, stop := interruptible()
 	a := &app{name: os.Args[0], in: os.Stdin, out: os.Stdout, err: newScreen(os.Stderr, os.Getenv), env: os.Getenv}
 	code := a.main(ctx, os.Args[1:])
