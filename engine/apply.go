@@ -118,6 +118,9 @@ func (p answered) apply(s *State) {
 	s.Usage = s.Usage.Add(p.Usage)
 	s.used = s.used.plus(account{USD: p.Usage.Cost, Tokens: p.Usage.TokensIn + p.Usage.TokensOut})
 	s.reserved = account{}
+	if p.Finish == decouple.FinishLength {
+		s.short = fmt.Sprintf("the model's answer in step %d was cut at its longest", p.Step)
+	}
 	s.say(p.Message)
 	for i, c := range p.Message.Calls() {
 		key := c.Name + " " + string(c.Args)

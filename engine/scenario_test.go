@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write what the scenarios print into the
 // TestScenarios plays text files of "command, ----, expected". After each command stands what Next says then. The commands are:
 //
 //	run AGENT [writer=W] [agents=A,B] [child] [tokens=N] [tools=N] [agents_max=N] [depth=N] [children=N] [steps=N] [writeup=N] [deadline=SECONDS] [usd=N]
-//	answer [say:TEXT] [TOOL:ARG]... [spawn:AGENT:QUESTION]... [used=N]   the model answers
+//	answer [say:TEXT] [TOOL:ARG]... [spawn:AGENT:QUESTION]... [used=N] [finish=length]   the model answers
 //	result CALL TEXT [found:X]                                         a tool or refusal comes back
 //	spawned CALL RUN [grant tokens] / joined RUN CAUSE TEXT [used=N]   a child begins, ends
 //	lost N / canceled WHO / at SECONDS / do                            do performs what Next said: refusals are applied, children spawned
@@ -110,7 +110,7 @@ func (p *player) do(words []string) {
 		p.begin(args, opts, num)
 	case "answer":
 		call, _ := Next(&p.s).(CallModel)
-		p.apply(answered{Step: p.s.Steps + 1, Message: speech(args), Usage: used, Final: call.Final})
+		p.apply(answered{Step: p.s.Steps + 1, Message: speech(args), Usage: used, Final: call.Final, Finish: decouple.Finish(opts["finish"])})
 	case "result":
 		r := result{Call: decouple.CallID(args[0]), Text: args[1]}
 		for _, a := range args[2:] {

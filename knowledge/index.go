@@ -138,23 +138,6 @@ func (ix *index) loadReached(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// clear drops everything.
-func (ix *index) clear(ctx context.Context) error {
-	err := ix.write(ctx, func(tx *sql.Tx) error {
-		for _, t := range []string{"vocabulary", "now", "old", "seen", "stream", "passage", "note", "state"} {
-			if _, err := tx.ExecContext(ctx, "drop table if exists "+t); err != nil {
-				return err
-			}
-		}
-		return create(ctx, tx)
-	})
-	if err == nil {
-		ix.reached.Store(0)
-		ix.changed.Store(0)
-	}
-	return err
-}
-
 // write runs fn in a transaction that holds the file's write lock from its beginning.
 func (ix *index) write(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	tx, err := ix.wdb.BeginTx(ctx, nil)

@@ -61,14 +61,3 @@ func Open(ctx context.Context, cfg Config) (*Base, error) {
 
 // Close closes the index.
 func (b *Base) Close() error { return b.index.close() }
-
-// Rebuild makes the index anew from the journal.
-func (b *Base) Rebuild(ctx context.Context) error {
-	b.mu.Lock()
-	err := b.index.clear(ctx)
-	b.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return b.CatchUp(ctx, 0)
-}

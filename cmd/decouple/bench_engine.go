@@ -187,22 +187,20 @@ func benchSteps(ctx context.Context, dir string) (figures, error) {
 }
 
 func benchTree(ctx context.Context, dir string) (figures, error) {
-	b, err := newBed(ctx, dir, noModel{steps: 3, fanOut: 3, depth: 5}, nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.begin(ctx, 1); err != nil {
-		return nil, err
-	}
-	return b.finish(ctx)
+	return benchRuns(ctx, dir, noModel{steps: 3, fanOut: 3, depth: 5}, 1)
 }
 
 func benchThroughput(ctx context.Context, dir string) (figures, error) {
-	b, err := newBed(ctx, dir, noModel{steps: 10, depth: -1}, nil)
+	return benchRuns(ctx, dir, noModel{steps: 10, depth: -1}, 200)
+}
+
+// benchRuns drives n root runs at once to their ends.
+func benchRuns(ctx context.Context, dir string, m noModel, n int) (figures, error) {
+	b, err := newBed(ctx, dir, m, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.begin(ctx, 200); err != nil {
+	if err := b.begin(ctx, n); err != nil {
 		return nil, err
 	}
 	return b.finish(ctx)
