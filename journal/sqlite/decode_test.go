@@ -36,7 +36,7 @@ func FuzzMark(f *testing.F) {
 			t.Errorf("readMark = %+v, %v, %v", v, ok, err)
 		}
 		want := markValue{pos: decouple.Position(pos), sum: [32]byte{byte(pos), 31: 1}, beat: beat}
-		m, err := openMark(dir, want, true)
+		m, err := openMark(dir, want)
 		if err != nil {
 			t.Fatal(err)
 		}

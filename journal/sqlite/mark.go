@@ -69,27 +69,28 @@ func readMark(dir string) (v markValue, ok bool, err error) {
 	return v, true, nil
 }
 
-// openMark opens the mark and sets it to what the journal holds; forget drops what it said before.
-func openMark(dir string, now markValue, forget bool) (*mark, error) {
-	f, err := os.OpenFile(filepath.Join(dir, markFile), os.O_RDWR|os.O_CREATE, 0o600)
+// openMark puts a mark in place that says what the journal holds. The file appears whole or not at all, whenever this process is killed.
+func openMark(dir string, now markValue) (*mark, error) {
+	name := filepath.Join(dir, markFile)
+	f, err := os.OpenFile(name+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	m := &mark{f: f}
-	if forget {
-		err = f.Truncate(0)
+	slot := now.encode()
+	_, err = f.Write(slot[:])
+	if err == nil {
+		err = f.Sync()
 	}
 	if err == nil {
-		err = m.set(now)
+		err = os.Rename(f.Name(), name)
 	}
 	if err == nil {
-		err = errors.Join(f.Sync(), syncDir(dir))
+		err = syncDir(dir)
 	}
 	if err != nil {
-		m.close()
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
-	return m, nil
+	return &mark{f: f, slot: 1}, nil
 }
 
 // syncDir makes the names in a folder durable.
@@ -102,13 +103,18 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
-// set writes v; it is on disk within markSync, or at close.
-func (m *mark) set(v markValue) error {
-	var s [markSlot]byte
+// encode is a slot of the file.
+func (v markValue) encode() (s [markSlot]byte) {
 	binary.BigEndian.PutUint64(s[:], uint64(v.pos))
 	copy(s[8:], v.sum[:])
 	binary.BigEndian.PutUint64(s[40:], uint64(v.beat))
 	binary.BigEndian.PutUint32(s[markBody:], crc32.ChecksumIEEE(s[:markBody]))
+	return s
+}
+
+// set writes v; it is on disk within markSync, or at close.
+func (m *mark) set(v markValue) error {
+	s := v.encode()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, err := m.f.WriteAt(s[:], m.slot*markSlot); err != nil {

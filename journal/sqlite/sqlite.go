@@ -114,7 +114,7 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	if s.wal, err = os.OpenFile(filepath.Join(cfg.Dir, dbFile+"-wal"), os.O_RDWR, 0); err != nil {
 		return err
 	}
-	if s.mark, err = openMark(cfg.Dir, markValue{s.head, s.lastSum, s.beat}, cfg.AcceptLoss); err != nil {
+	if s.mark, err = openMark(cfg.Dir, markValue{s.head, s.lastSum, s.beat}); err != nil {
 		return err
 	}
 	if err := s.start(ctx); err != nil {
