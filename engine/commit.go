@@ -89,27 +89,12 @@ func (m *mutation) build(p payload, eff Effect) error {
 	return m.follow(p, eff)
 }
 
-// carry puts what rides into the payload that can hold it.
+// carry puts what rides into the payload that can hold it; without a payload and something that rides, one is made.
 func (m *mutation) carry(p payload) payload {
-	switch v := p.(type) {
-	case nil:
-		if len(m.riding) > 0 {
-			return progress{Results: m.riding}
-		}
-	case progress:
-		v.Results = m.riding
-		return v
-	case answered:
-		v.Results = m.riding
-		return v
-	case lost:
-		v.Results = m.riding
-		return v
-	case ended:
-		v.Results = m.riding
-		return v
+	if p == nil && len(m.riding) > 0 {
+		p = progress{}
 	}
-	return p
+	return withProgress(p, func(n *progress) { n.Results = m.riding })
 }
 
 // follow adds what comes after p: the children, the end, or the reservation.
@@ -156,11 +141,11 @@ func (m *mutation) reserve(p payload) payload {
 	}
 	a := m.s.ahead(open)
 	m.s.reserved = *a
-	return withNext(p, func(n *progress) { n.Reserve = a })
+	return withProgress(p, func(n *progress) { n.Reserve = a })
 }
 
-// withNext changes the part of a payload that says what follows.
-func withNext(p payload, change func(*progress)) payload {
+// withProgress changes the progress that a payload carries; one that carries none stays as it is.
+func withProgress(p payload, change func(*progress)) payload {
 	switch v := p.(type) {
 	case progress:
 		change(&v)
@@ -169,6 +154,9 @@ func withNext(p payload, change func(*progress)) payload {
 		change(&v.progress)
 		return v
 	case lost:
+		change(&v.progress)
+		return v
+	case ended:
 		change(&v.progress)
 		return v
 	}
@@ -198,7 +186,7 @@ func (m *mutation) spawn(p payload, eff Spawn) error {
 	m.s.applyNext(next)
 	next.Reserve = m.s.ahead(len(ids))
 	m.s.reserved = *next.Reserve
-	p = withNext(p, func(n *progress) { n.Spawned, n.Wrap, n.Reserve = next.Spawned, next.Wrap, next.Reserve })
+	p = withProgress(p, func(n *progress) { n.Spawned, n.Wrap, n.Reserve = next.Spawned, next.Wrap, next.Reserve })
 	m.park(ids)
 	return m.add(p)
 }

@@ -230,16 +230,27 @@ func (s *Store) passLead() {
 
 // transact applies requests in one transaction. Its error is fatal for the store.
 func (s *Store) transact(b *batch, requests []*request) error {
-	fatal := func(err error) error { return asError(err, s.dir) }
 	if _, err := s.c.exec("begin immediate"); err != nil {
-		return fatal(err)
+		return asError(err, s.dir)
 	}
+	if err := s.perform(b, requests); err != nil {
+		_, _ = s.c.exec("rollback") // the store is lost either way
+		return asError(err, s.dir)
+	}
+	if _, err := s.c.exec("commit"); err != nil {
+		return asError(err, s.dir)
+	}
+	s.stats.transactions.Add(1)
+	return asError(s.bound(b.pages, b.restart), s.dir)
+}
+
+// perform applies requests, writes the rows of the runs that they and claims changed, and counts a beat if there was no event.
+func (s *Store) perform(b *batch, requests []*request) error {
 	head := s.head
 	for _, r := range requests {
 		r.err = r.apply(b)
 		if r.err != nil && decouple.KindOf(r.err) == decouple.Internal {
-			s.c.exec("rollback")
-			return fatal(r.err)
+			return r.err
 		}
 	}
 	for k, w := range s.unwritten {
@@ -248,21 +259,13 @@ func (s *Store) transact(b *batch, requests []*request) error {
 	clear(s.unwritten)
 	for _, w := range b.dirty {
 		if err := w.store(s.c); err != nil {
-			s.c.exec("rollback")
-			return fatal(err)
+			return err
 		}
 	}
 	if s.head == head {
-		if err := s.countBeat(); err != nil {
-			s.c.exec("rollback")
-			return fatal(err)
-		}
+		return s.countBeat()
 	}
-	if _, err := s.c.exec("commit"); err != nil {
-		return fatal(err)
-	}
-	s.stats.transactions.Add(1)
-	return s.bound(b.pages, b.restart)
+	return nil
 }
 
 // countBeat numbers a transaction that has no event, if this connection changed anything since the last one, so that the mark can tell when it gets lost.
