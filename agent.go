@@ -11,11 +11,40 @@ type Agent struct {
 	Class       string      `json:"class,omitempty"`
 	Model       string      `json:"model,omitempty"`
 	Tools       []string    `json:"tools,omitempty"`
-	Agents      []AgentName `json:"agents,omitempty"`  // whom it may spawn
-	Writer      AgentName   `json:"writer,omitempty"`  // who writes up when a root run of this agent has stopped searching
-	Envelope    Envelope    `json:"envelope,omitzero"` // of a root run of this agent
+	Agents      []AgentName `json:"agents,omitempty"`   // whom it may spawn
+	Writer      AgentName   `json:"writer,omitempty"`   // who writes up when a root run of this agent has stopped searching
+	Envelope    Envelope    `json:"envelope,omitzero"`  // of a root run of this agent
+	Approve     []Approval  `json:"approve,omitempty"`  // calls that a person decides on; a call under several rules needs all of them
+	Schedule    *Schedule   `json:"schedule,omitempty"` // when runs of it start by themselves
 	Prompt      string      `json:"prompt"`
 }
+
+// Approval is a rule that has people decide on a tool call before it is made. One denial vetoes.
+type Approval struct {
+	Tool    string        `json:"tool"`
+	When    Condition     `json:"when,omitempty"`    // on the arguments; empty is always
+	By      []string      `json:"by,omitempty"`      // ids of people who may decide; empty is anyone with the right to approve
+	Quorum  int           `json:"quorum,omitempty"`  // approvals that are needed, default 1
+	Expires time.Duration `json:"expires,omitempty"` // from the question; then the answer is no. Zero is never
+}
+
+// Schedule starts runs by the clock.
+type Schedule struct {
+	Cron   string       `json:"cron"`             // minute hour day month weekday, or @hourly, @daily, @weekly, @monthly
+	Zone   string       `json:"zone,omitempty"`   // of the IANA database, default UTC
+	Missed MissedPolicy `json:"missed,omitempty"` // what to do about times at which no node was up, default once
+	Task   string       `json:"task"`             // the question of each run
+}
+
+// MissedPolicy says what becomes of scheduled times that nobody was there for.
+type MissedPolicy string
+
+// The policies for missed times.
+const (
+	MissedSkip MissedPolicy = "skip"
+	MissedOnce MissedPolicy = "once" // one run for all of them
+	MissedAll  MissedPolicy = "all"  // a run for each, at most 100
+)
 
 // Envelope limits a tree of runs. A zero field is no limit, except where a root's default fills it.
 type Envelope struct {
@@ -26,6 +55,7 @@ type Envelope struct {
 	Depth     int           `json:"depth,omitempty"`      // of the deepest run; the root is at 0
 	Children  int           `json:"children,omitempty"`   // of one run
 	Steps     int           `json:"steps,omitempty"`      // model calls of one run
-	Time      time.Duration `json:"time,omitempty"`       // from start to deadline
+	Time      time.Duration `json:"time,omitempty"`       // from start to deadline; waiting for a person does not count
+	StepTime  time.Duration `json:"step_time,omitempty"`  // of one model call or one tool call
 	WriteUp   int           `json:"writeup,omitempty"`    // percent of money, tokens, tool calls and time kept for the root's write-up
 }

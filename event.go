@@ -7,9 +7,12 @@ type StreamKind string
 
 // The kinds of stream that have events.
 const (
-	StreamRun   StreamKind = "run"
-	StreamAgent StreamKind = "agent"
-	StreamNote  StreamKind = "note"
+	StreamRun      StreamKind = "run"
+	StreamAgent    StreamKind = "agent"
+	StreamNote     StreamKind = "note"
+	StreamMemory   StreamKind = "memory"   // what agents remember, by scope
+	StreamSchedule StreamKind = "schedule" // of an agent: the times at which runs were started
+	StreamKey      StreamKind = "key"      // of the interface's callers
 )
 
 // Stream names the ordered events of one thing.
@@ -39,10 +42,11 @@ type ActorKind string
 
 // The kinds of actor.
 const (
-	ActorSystem ActorKind = "system"
-	ActorPerson ActorKind = "person"
-	ActorAgent  ActorKind = "agent"
-	ActorKey    ActorKind = "key"
+	ActorSystem  ActorKind = "system"
+	ActorPerson  ActorKind = "person"
+	ActorAgent   ActorKind = "agent"
+	ActorKey     ActorKind = "key"
+	ActorService ActorKind = "service"
 )
 
 // Actor is who did it.

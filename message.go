@@ -3,6 +3,7 @@ package decouple
 import (
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // Role says who speaks.
@@ -84,6 +85,9 @@ type ToolSpec struct {
 	Description string          `json:"description"`
 	Params      json.RawMessage `json:"params"` // JSON Schema of the arguments
 	Effect      Effect          `json:"effect"`
+	Timeout     time.Duration   `json:"-"` // of one attempt, default 5 minutes
+	Heartbeat   time.Duration   `json:"-"` // longest silence of a long call between two beats; zero asks for none
+	Query       string          `json:"-"` // of a once tool: the tool that, asked with the same arguments and key, knows what became of a call
 }
 
 // Tool is something that an agent can do.
@@ -96,19 +100,32 @@ type Tool interface {
 
 // Invocation is a tool call as a tool gets it.
 type Invocation struct {
-	Run  Run
-	Call CallID
-	Key  string // idempotency key "run/call", the same over retries
-	Name string
-	Args json.RawMessage
+	Run     Run
+	Call    CallID
+	Key     string // idempotency key "run/call", the same over retries
+	Name    string
+	Args    json.RawMessage
+	Actor   Actor             // who started the run
+	Attempt int               // from 1
+	Beat    func(text string) // tells that a long call is alive, and how far it is; never nil when the engine calls
 }
 
 // Outcome is what a tool answers.
 type Outcome struct {
-	Text  string // JSON or plain text, as the model shall read it
-	Error bool
-	Found []string // names of what it brought to light, for example passages; a run that finds nothing new twice stops searching. Nil: not that sort of tool
+	Text   string // JSON or plain text, as the model shall read it
+	Error  bool
+	Status QueryStatus // of a query: what became of the call that it was asked about
+	Found  []string    // names of what it brought to light, for example passages; a run that finds nothing new twice stops searching. Nil: not that sort of tool
 }
+
+// QueryStatus is what a query tool knows of an earlier call with the same key.
+type QueryStatus string
+
+// What a query can answer; anything else leaves the outcome unknown.
+const (
+	QueryDone    QueryStatus = "done"     // it happened, and Text is its result
+	QueryNotDone QueryStatus = "not_done" // it did not happen and never will under this key: it may be made again
+)
 
 // Request asks a model for the next message.
 type Request struct {

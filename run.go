@@ -1,6 +1,9 @@
 package decouple
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // RunStatus says where a run stands.
 type RunStatus string
@@ -60,6 +63,19 @@ type Site struct {
 	Cloud  string   `json:"cloud,omitempty"`
 	Region string   `json:"region,omitempty"`
 	Labels []string `json:"labels,omitempty"`
+}
+
+// Allows says whether a node at a site may execute what s constrains: every set field of s must be the node's, every label among its labels.
+func (s Site) Allows(node Site) bool {
+	if s.Cloud != "" && s.Cloud != node.Cloud || s.Region != "" && s.Region != node.Region {
+		return false
+	}
+	for _, l := range s.Labels {
+		if !slices.Contains(node.Labels, l) {
+			return false
+		}
+	}
+	return true
 }
 
 // Run is what a run is from its first day to its last: fixed when it is created.

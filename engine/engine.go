@@ -117,7 +117,8 @@ type Start struct {
 	Labels   []string
 	Site     decouple.Site
 	Priority int
-	Key      string // idempotency: a second start with it gives the first run
+	Key      string         // idempotency: a second start with it gives the first run
+	By       decouple.Actor // default that of the engine
 }
 
 // Start makes a root run, ready to be driven, and says its id.
@@ -257,7 +258,7 @@ func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decou
 	claiming.Go(func() {
 		defer close(claims)
 		for {
-			c, err := e.Store.Claim(inner, root)
+			c, err := e.Store.Claim(inner, journal.Want{Tenant: tenant, Root: root})
 			if err != nil {
 				if inner.Err() == nil {
 					d.fail(err)

@@ -238,8 +238,8 @@ type late struct {
 }
 
 // Claim claims, and does what the test says.
-func (l *late) Claim(ctx context.Context, root decouple.RunID) (journal.Claim, error) {
-	c, err := l.Store.Claim(ctx, root)
+func (l *late) Claim(ctx context.Context, w journal.Want) (journal.Claim, error) {
+	c, err := l.Store.Claim(ctx, w)
 	if err == nil {
 		l.after(c)
 	}

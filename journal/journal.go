@@ -44,22 +44,56 @@ type Reader interface {
 	Head(ctx context.Context) (decouple.Position, error)
 	// Runs lists rows of the view of runs, by creation.
 	Runs(ctx context.Context, f RunFilter) ([]RunRow, error)
+	// Nodes lists the nodes that hold a lease, and for an hour those whose lease has ended.
+	Nodes(ctx context.Context) ([]Node, error)
 	// Inbox lists the messages of a run that are not consumed, oldest first.
 	Inbox(ctx context.Context, t decouple.TenantID, id decouple.RunID) ([]Message, error)
 	// GetBlob opens a blob; its content is checked against its address while it is read. Unknown is NotFound.
 	GetBlob(ctx context.Context, t decouple.TenantID, id decouple.BlobID) (io.ReadCloser, error)
 }
 
-// Queue hands runs to workers.
+// Queue hands runs to nodes and their workers.
 type Queue interface {
-	// Claim gives the ready run of the tree (or of any, if root is empty) that goes first, now running on this node, or waits
-	// until there is one or ctx ends.
+	// Claim gives the ready run that goes first among those that w selects and that this node's site may execute, now running on this node, or
+	// waits until there is one or ctx ends. Shares are fair: the tenant that was served least recently goes first, within it the highest
+	// priority, within that the root that was served least recently, within a tree the oldest run.
 	// That it is running is written by its next commit or before Runs answers, whichever is first.
-	Claim(ctx context.Context, root decouple.RunID) (Claim, error)
+	Claim(ctx context.Context, w Want) (Claim, error)
 	// Reclaim makes every run of a tree that was running on an earlier epoch, or parked as interrupted, ready, and says how many.
 	Reclaim(ctx context.Context, t decouple.TenantID, root decouple.RunID) (int, error)
-	// Epoch is the number of this node's lease; every epoch is larger than those before it.
+	// Epoch is the number of this node's lease; every epoch is larger than those before it. A node that lost its lease takes a new one.
 	Epoch() Epoch
+	// Holds says whether what was claimed under an epoch may still act. A node counts from before it asked for the lease and stops a margin
+	// early; ask right before each call that leaves the process.
+	Holds(e Epoch) bool
+	// Urgent has fn called for each run at work on this node that gets an urgent message, whoever sent it from wherever. It must not block. Call it once,
+	// before the first claim.
+	Urgent(fn func(decouple.RunID))
+}
+
+// Want selects what a worker may be given; zero fields select all.
+type Want struct {
+	Tenant decouple.TenantID
+	Root   decouple.RunID
+}
+
+// NodeSpec is what a process says of itself when it opens a store.
+type NodeSpec struct {
+	ID      decouple.NodeID `json:"id"`
+	Site    decouple.Site   `json:"site,omitzero"`
+	Address string          `json:"address,omitempty"` // where other nodes reach it, "host:port"
+	Workers int             `json:"workers,omitempty"`
+	Version string          `json:"version,omitempty"` // of the program
+}
+
+// Node is a row of the view of nodes: who holds or held a lease.
+type Node struct {
+	NodeSpec
+	Epoch   Epoch     `json:"epoch"`
+	Taken   time.Time `json:"taken"`
+	Until   time.Time `json:"until"` // when its lease ends unless it is renewed; zero is with the process
+	Alive   bool      `json:"alive"`
+	Running int       `json:"running"` // runs that it has claimed
 }
 
 // Blobs keeps values that are too long for an event.
@@ -167,24 +201,29 @@ type Claim struct {
 	Event    decouple.EventID // that event
 	Inbox    InboxSeq         // newest message
 	Consumed InboxSeq         // newest message that was consumed
+	Lost     <-chan struct{}  // closed when the lease has ended; nil where a lease ends with the process only
 	Left     bool             // an earlier lease ended while it was running: what it had begun has no recorded outcome
 }
 
 // RunRow is a row of the view of runs.
 type RunRow struct {
 	decouple.Run
-	Label   string
-	Status  decouple.RunStatus
-	Wait    decouple.Wait
-	Cause   decouple.Cause
-	Node    decouple.NodeID
-	Epoch   Epoch
-	Seq     decouple.Seq
-	Inbox   InboxSeq // newest message
-	Steps   int
-	Usage   decouple.Usage
-	Created time.Time
-	Updated time.Time
+	Label    string
+	Status   decouple.RunStatus
+	Wait     decouple.Wait
+	Cause    decouple.Cause
+	Node     decouple.NodeID
+	Epoch    Epoch
+	Seq      decouple.Seq
+	Inbox    InboxSeq // newest message
+	Consumed InboxSeq // newest message that was consumed
+	Until    InboxSeq // a parked run wakes when its inbox reaches this number
+	Wake     time.Time
+	Row      int64 // grows by creation; the cursor of a list
+	Steps    int
+	Usage    decouple.Usage
+	Created  time.Time
+	Updated  time.Time // of the last commit that touched it: since when it waits
 }
 
 // RunFilter selects rows; zero fields select all.
@@ -194,9 +233,12 @@ type RunFilter struct {
 	Root   decouple.RunID // of this tree
 	Roots  bool           // roots only
 	Status []decouple.RunStatus
+	Wait   []decouple.WaitKind // parked for one of these
+	Agent  decouple.AgentName
 	Key    string // of this idempotency key
 	Limit  int
-	Newest bool // newest first
+	Newest bool  // newest first
+	After  int64 // rows that follow this Row in the list's order; 0 is from its beginning
 }
 
 // Filter selects events.

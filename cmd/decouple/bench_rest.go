@@ -86,7 +86,7 @@ func parkAll(ctx context.Context, store *sqlite.Store) error {
 func parkSome(ctx context.Context, store *sqlite.Store, most int) error {
 	for range most {
 		patience, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-		c, err := store.Claim(patience, "")
+		c, err := store.Claim(patience, journal.Want{})
 		none := patience.Err() != nil && ctx.Err() == nil
 		cancel()
 		if none {

@@ -82,7 +82,7 @@ func (f *fixture) waiting(ctx context.Context, root decouple.RunID) <-chan claim
 	out, up := make(chan claimed, 1), make(chan struct{})
 	go func() {
 		close(up)
-		c, err := f.Claim(ctx, root)
+		c, err := f.Claim(ctx, journal.Want{Root: root})
 		out <- claimed{c.Run.ID, err, time.Now()}
 	}()
 	<-up
@@ -185,7 +185,7 @@ func testClaimOnce(f *fixture) {
 			return nil
 		}
 		for {
-			c, err := f.Claim(ctx, "")
+			c, err := f.Claim(ctx, journal.Want{Root: ""})
 			if err != nil {
 				if mu.Lock(); len(got) == runs {
 					err = nil

@@ -272,7 +272,7 @@ func (f *fixture) claim(root, want decouple.RunID) journal.Claim {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.ctx(), patience)
 	defer cancel()
-	c, err := f.Claim(ctx, root)
+	c, err := f.Claim(ctx, journal.Want{Root: root})
 	if err != nil {
 		f.t.Fatalf("Claim(%q): %v, want run %s", root, err, want)
 	}
@@ -288,7 +288,7 @@ func (f *fixture) idle(root decouple.RunID) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.ctx(), 30*time.Millisecond)
 	defer cancel()
-	c, err := f.Claim(ctx, root)
+	c, err := f.Claim(ctx, journal.Want{Root: root})
 	if decouple.KindOf(err) != decouple.Deadline {
 		f.t.Fatalf("Claim(%q) with nothing ready = run %q, %v, want an error of kind deadline when its time is over", root, c.Run.ID, err)
 	}

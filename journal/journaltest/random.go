@@ -284,7 +284,7 @@ func (k *walk) claim() {
 	if len(allowed) == 0 {
 		return
 	}
-	c, err := k.f.Claim(k.f.ctx(), root)
+	c, err := k.f.Claim(k.f.ctx(), journal.Want{Root: root})
 	k.note("claim of %q gave %s, %v", root, c.Run.ID, err)
 	if err != nil || !slices.Contains(allowed, c.Run.ID) {
 		k.f.t.Fatalf("Claim(%q) = %s, %v, want one of %v", root, c.Run.ID, err, allowed)

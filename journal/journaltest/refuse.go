@@ -147,7 +147,7 @@ func testClosed(f *fixture) {
 	if _, err := f.Commit(f.ctx(), journal.Mutation{ID: "late", Stream: note("s"), Expect: 1, Events: numbered(1)}); decouple.KindOf(err) != decouple.Unavailable {
 		f.t.Errorf("Commit after Close: %v (kind %q), want unavailable", err, decouple.KindOf(err))
 	}
-	if _, err := f.Claim(f.ctx(), ""); err == nil {
+	if _, err := f.Claim(f.ctx(), journal.Want{}); err == nil {
 		f.t.Error("Claim after Close gave a run")
 	}
 	if _, err := f.Head(f.ctx()); err == nil {

@@ -42,7 +42,7 @@ func TestLargeBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.Claim(t.Context(), "first"); err != nil || c.Inbox != 1 {
+	if c, err := s.Claim(t.Context(), journal.Want{Root: "first"}); err != nil || c.Inbox != 1 {
 		t.Errorf("the claim is %+v, %v", c, err)
 	}
 }
@@ -60,7 +60,7 @@ func TestClaimTooLate(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if c, err := s.Claim(ctx, ""); !errors.Is(err, context.Canceled) {
+	if c, err := s.Claim(ctx, journal.Want{Root: ""}); !errors.Is(err, context.Canceled) {
 		t.Errorf("the claim is %+v, %v", c, err)
 	}
 }

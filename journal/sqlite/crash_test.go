@@ -264,7 +264,7 @@ func childCommit(args []string) error {
 		return err
 	}
 	for range 1 + writers {
-		if _, err := s.Claim(ctx, hub); err != nil {
+		if _, err := s.Claim(ctx, journal.Want{Root: hub}); err != nil {
 			return err
 		}
 	}

@@ -132,7 +132,7 @@ func (p *sample) fill(t *testing.T, s *sqlite.Store, part string) {
 		if n%4 == 3 {
 			continue
 		}
-		if _, err := s.Claim(ctx, id); err != nil {
+		if _, err := s.Claim(ctx, journal.Want{Root: id}); err != nil {
 			t.Fatal(err)
 		}
 		m := journal.Mutation{Stream: decouple.RunStream(tenant, id), Expect: 2, Epoch: s.Epoch(), Events: []journal.NewEvent{event(`{"n":3}`)}}

@@ -118,7 +118,7 @@ func fillUp(dir string, w io.Writer) error {
 	defer s.Close()
 	waits := make(chan error, 1)
 	go func() {
-		_, err := s.Claim(ctx, "")
+		_, err := s.Claim(ctx, journal.Want{Root: ""})
 		waits <- err
 	}()
 	for i := 1; ; i++ {

@@ -138,7 +138,8 @@ func (q *queue) leave(ch chan readyRun) {
 
 // Claim gives the ready run that goes first, or waits for one. That it runs is written with the run's next commit or a moment later, and never waited for: the
 // lock on the folder keeps others away, and a run whose claim was lost in a crash is simply ready again.
-func (s *Store) Claim(ctx context.Context, root decouple.RunID) (journal.Claim, error) {
+func (s *Store) Claim(ctx context.Context, want journal.Want) (journal.Claim, error) {
+	root := want.Root
 	for {
 		if err := ctx.Err(); err != nil {
 			return journal.Claim{}, err
@@ -344,3 +345,9 @@ func (h *timerHeap) Pop() any {
 	*h = old[:len(old)-1]
 	return t
 }
+
+// Holds says whether an epoch is this process's: the lock on the folder keeps it until the process ends.
+func (s *Store) Holds(e journal.Epoch) bool { return e == s.epoch && s.group.err() == nil }
+
+// Urgent has fn called for runs at work that get an urgent message.
+func (s *Store) Urgent(fn func(decouple.RunID)) { s.urgent = fn }

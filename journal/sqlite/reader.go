@@ -290,13 +290,19 @@ func (r *Reader) Runs(ctx context.Context, f journal.RunFilter) ([]journal.RunRo
 	if f.Key != "" {
 		add("run.idem = ?", f.Key)
 	}
+	if f.Agent != "" {
+		add("json_extract(run.spec, '$.run.agent') = ?", string(f.Agent))
+	}
 	if len(f.Status) > 0 {
-		marks := strings.Repeat(",?", len(f.Status))[1:]
-		vals := make([]any, len(f.Status))
-		for i, st := range f.Status {
-			vals[i] = string(st)
-		}
-		add("work.status in ("+marks+")", vals...)
+		add("work.status in ("+marks(len(f.Status))+")", texts(f.Status)...)
+	}
+	if len(f.Wait) > 0 {
+		add("work.status = 'parked' and json_extract(work.body, '$.wait.kind') in ("+marks(len(f.Wait))+")", texts(f.Wait)...)
+	}
+	if f.After > 0 && f.Newest {
+		add("run.id < ?", f.After)
+	} else if f.After > 0 {
+		add("run.id > ?", f.After)
 	}
 	q := workQuery
 	if len(where) > 0 {
@@ -339,5 +345,31 @@ func (r *Reader) Inbox(ctx context.Context, t decouple.TenantID, id decouple.Run
 			out = append(out, m)
 			return nil
 		}, string(t), string(id))
+	return out, err
+}
+
+// marks is n parameters of a list.
+func marks(n int) string { return strings.Repeat(",?", n)[1:] }
+
+// texts are names as parameters.
+func texts[S ~string](names []S) []any {
+	vals := make([]any, len(names))
+	for i, n := range names {
+		vals[i] = string(n)
+	}
+	return vals
+}
+
+// Nodes lists the one node that writes here, if it is alive.
+func (r *Reader) Nodes(ctx context.Context) ([]journal.Node, error) {
+	var out []journal.Node
+	err := r.query(ctx, "select * from lease order by epoch desc limit 1", func(v []driver.Value) error {
+		v, err := checkRow("lease", v)
+		if err != nil {
+			return err
+		}
+		out = append(out, journal.Node{NodeSpec: journal.NodeSpec{ID: decouple.NodeID(str(v[1]))}, Epoch: journal.Epoch(num(v[0])), Taken: micros(num(v[2]))})
+		return nil
+	})
 	return out, err
 }

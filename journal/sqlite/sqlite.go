@@ -54,10 +54,11 @@ type Store struct {
 	pages      int              // written since the last checkpoint was asked for, roughly
 	keys       map[subjectKey][]byte
 
-	group group
-	queue queue
-	quit  context.CancelFunc
-	tasks sync.WaitGroup
+	urgent func(decouple.RunID)
+	group  group
+	queue  queue
+	quit   context.CancelFunc
+	tasks  sync.WaitGroup
 }
 
 var _ journal.Store = (*Store)(nil)

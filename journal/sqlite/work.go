@@ -135,7 +135,15 @@ func (w *work) row(spec runSpec) journal.RunRow {
 	b := w.body
 	return journal.RunRow{
 		Run: w.run, Label: spec.Label, Status: b.Status, Wait: b.Wait, Cause: b.Cause, Node: b.Node, Epoch: b.Epoch,
-		Seq: b.Seq, Inbox: b.Inbox, Steps: b.Steps, Usage: b.Usage,
+		Seq: b.Seq, Inbox: b.Inbox, Consumed: b.Consumed, Until: b.Until, Wake: micros(b.Wake), Row: w.id, Steps: b.Steps, Usage: b.Usage,
 		Created: time.UnixMicro(spec.Created).UTC(), Updated: time.UnixMicro(b.Updated).UTC(),
 	}
+}
+
+// micros is a stored time; 0 is none.
+func micros(at int64) time.Time {
+	if at == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(at).UTC()
 }
