@@ -43,6 +43,16 @@ func (progress) kind() decouple.EventKind    { return kindReturned }
 func (canceled) kind() decouple.EventKind    { return kindCanceled }
 func (interrupted) kind() decouple.EventKind { return kindInterrupted }
 func (ended) kind() decouple.EventKind       { return kindEnded }
+func (started) kind() decouple.EventKind     { return kindStarted }
+func (failed) kind() decouple.EventKind      { return kindFailed }
+func (doubted) kind() decouple.EventKind     { return kindDoubted }
+func (resolved) kind() decouple.EventKind    { return kindResolved }
+func (asked) kind() decouple.EventKind       { return kindAsked }
+func (decided) kind() decouple.EventKind     { return kindDecided }
+func (timed) kind() decouple.EventKind       { return kindTimed }
+func (signaled) kind() decouple.EventKind    { return kindSignaled }
+func (input) kind() decouple.EventKind       { return kindInput }
+func (compacted) kind() decouple.EventKind   { return kindCompacted }
 
 func decode(e decouple.Event) (payload, error) {
 	switch e.Kind {
@@ -60,6 +70,26 @@ func decode(e decouple.Event) (payload, error) {
 		return as[interrupted](e)
 	case kindEnded:
 		return as[ended](e)
+	case kindStarted:
+		return as[started](e)
+	case kindFailed:
+		return as[failed](e)
+	case kindDoubted:
+		return as[doubted](e)
+	case kindResolved:
+		return as[resolved](e)
+	case kindAsked:
+		return as[asked](e)
+	case kindDecided:
+		return as[decided](e)
+	case kindTimed:
+		return as[timed](e)
+	case kindSignaled:
+		return as[signaled](e)
+	case kindInput:
+		return as[input](e)
+	case kindCompacted:
+		return as[compacted](e)
 	}
 	return nil, decouple.Errorf(decouple.Internal, "run %s has an event of the kind %s, which this program does not know", e.Stream.ID, e.Kind)
 }
@@ -74,9 +104,21 @@ func as[P payload](e decouple.Event) (payload, error) {
 
 func (p created) apply(s *State) {
 	s.Run, s.Label, s.Call, s.Envelope, s.Price = p.Run, p.Label, p.Call, p.Envelope, p.Price
+	s.By, s.From, s.Session = p.By, p.From, p.Session
 	s.used.Agents = 1
-	s.say(decouple.Text(decouple.User, string(p.Task)))
+	if p.Session == "" {
+		s.say(decouple.Text(decouple.User, taskText(p.Task)))
+	}
 	s.reserve(p.Reserve)
+}
+
+// taskText is what the model reads of a task: a text as it stands, anything else as JSON.
+func taskText(task json.RawMessage) string {
+	var text string
+	if json.Unmarshal(task, &text) == nil {
+		return text
+	}
+	return string(task)
 }
 
 func (p progress) apply(s *State) {
@@ -87,6 +129,7 @@ func (p progress) apply(s *State) {
 // applyNext takes what an event says of what follows: children, the end of the search, the new reservation.
 func (s *State) applyNext(p progress) {
 	s.applySpawned(p.Spawned)
+	s.takeInput(p.Input)
 	if p.Wrap != nil {
 		s.wrap = *p.Wrap
 	}
@@ -179,6 +222,8 @@ func (s *State) applyResults(results []result) {
 			continue
 		}
 		rec.Outcome = &decouple.Outcome{Text: r.Text, Error: r.Error, Found: r.Found}
+		rec.close(r)
+		s.takeSignal(r.Signal)
 		if r.Child == nil && r.Refused == "" {
 			s.used.Tools++
 		}
@@ -242,6 +287,7 @@ func (s *State) join(j joined) {
 		c.End = &j
 		s.lent = s.lent.minus(c.Grant)
 		s.used = s.used.plus(j.Used)
+		s.hold(j.Held)
 		if j.Cause.Kind == decouple.CauseExhausted {
 			s.short = fmt.Sprintf("%s: %s", j.Child, j.Cause.Why)
 		}

@@ -42,10 +42,9 @@ func (j *job) commit(p payload, eff Effect) (bool, error) {
 		}
 		return false, err
 	}
-	j.riding, j.claim.Consumed, j.noted = nil, j.consume, true
+	j.riding, j.facts, j.pins, j.claim.Consumed, j.noted = nil, nil, nil, j.consume, true
 	j.s.Seq, j.s.Now = receipt.Seq, receipt.Time
 	j.s.event = receipt.Event
-	j.poke(m.Put)
 	m.signals()
 	return m.Status.Status != decouple.RunRunning, nil
 }
@@ -64,11 +63,17 @@ func (m *mutation) build(p payload, eff Effect) error {
 	if _, parks := p.(interrupted); parks {
 		m.status(decouple.RunParked)
 		m.Status.Wait = decouple.Wait{Kind: decouple.WaitInterrupted}
-		m.Consume, m.riding = m.claim.Consumed, nil // what had come back is asked for again
+		m.Consume, m.riding, m.facts, m.pins = m.claim.Consumed, nil, nil, nil // what had come back is asked for again
 		m.Status.Seen = max(m.consume, m.claim.Inbox)
 		return m.add(p)
 	}
-	if _, stops := p.(canceled); stops && len(m.riding) > 0 { // an event of its own: the wish to cancel has no room for results
+	m.Pin = append(m.Pin, m.pins...)
+	for _, fact := range m.facts { // folded before what rides
+		if err := m.add(fact); err != nil {
+			return err
+		}
+	}
+	if p != nil && !carries(p) && len(m.riding) > 0 {
 		if err := m.add(progress{Results: m.riding}); err != nil {
 			return err
 		}
@@ -114,7 +119,7 @@ func (m *mutation) follow(p payload, eff Effect) error {
 		e.apply(m.s)
 		return m.end(e, eff)
 	case Wait:
-		m.park(eff.Children)
+		m.park(eff)
 		if p == nil {
 			return nil
 		}
@@ -123,10 +128,19 @@ func (m *mutation) follow(p payload, eff Effect) error {
 	if p == nil {
 		p = progress{}
 	}
-	if _, stops := p.(canceled); !stops {
+	if carries(p) {
 		p = m.reserve(p)
 	}
 	return m.add(p)
+}
+
+// carries says whether a payload has room for progress.
+func carries(p payload) bool {
+	switch p.(type) {
+	case progress, answered, lost, ended:
+		return true
+	}
+	return false
 }
 
 // reserve sets aside what the model call that follows may need; open tool calls before it count with a guess at their results.
@@ -171,8 +185,11 @@ func (m *mutation) spawn(p payload, eff Spawn) error {
 	var next progress
 	var ids []decouple.RunID
 	for _, plan := range eff.Children {
-		a, ok := m.agents[plan.Agent]
-		if !ok {
+		a, err := m.lookup(m.ctx, m.s.Run.Tenant, plan.Agent)
+		if decouple.KindOf(err) == decouple.Unavailable {
+			return err
+		}
+		if err != nil {
 			why := fmt.Sprintf("it spawns the agent %s, which is not here", plan.Agent)
 			return m.follow(p, m.s.finish(decouple.Cause{Kind: decouple.CauseFailed, Why: why, Err: decouple.NotFound}))
 		}
@@ -182,12 +199,14 @@ func (m *mutation) spawn(p payload, eff Spawn) error {
 		next.Spawned = append(next.Spawned, spawned{Call: plan.Call, Child: plan.ID, Grant: plan.Grant})
 		ids = append(ids, plan.ID)
 	}
-	next.Wrap = eff.Wrap
+	next.Wrap, next.Input = eff.Wrap, eff.Children[0].Turn
 	m.s.applyNext(next)
 	next.Reserve = m.s.ahead(len(ids))
 	m.s.reserved = *next.Reserve
-	p = withProgress(p, func(n *progress) { n.Spawned, n.Wrap, n.Reserve = next.Spawned, next.Wrap, next.Reserve })
-	m.park(ids)
+	p = withProgress(p, func(n *progress) {
+		n.Spawned, n.Wrap, n.Input, n.Reserve = next.Spawned, next.Wrap, next.Input, next.Reserve
+	})
+	m.park(Wait{Children: ids})
 	return m.add(p)
 }
 
@@ -200,7 +219,7 @@ func (m *mutation) child(plan ChildPlan, a decouple.Agent) error {
 		ID: plan.ID, Tenant: r.Tenant, Parent: r.ID, Root: r.Root, Agent: a.Name, Version: a.Version, Class: a.Class, Labels: r.Labels, Site: r.Site,
 		Priority: r.Priority, Deadline: plan.Deadline, Subject: r.Subject, Trace: r.Trace, Sources: r.Sources,
 	}
-	p := created{Run: run, Label: plan.Label, Task: plan.Task, Call: plan.Call, Envelope: m.s.grant(plan), Price: m.Model.Price(a.Model)}
+	p := created{Run: run, Label: plan.Label, Task: plan.Task, Call: plan.Call, Envelope: m.s.grant(plan), Price: m.Model.Price(a.Model), By: m.s.By, From: plan.From}
 	n, s, pins, err := m.newRun(m.ctx, p, a, m.actor(), m.s.event)
 	m.Create = append(m.Create, n)
 	m.born = append(m.born, s)
@@ -209,14 +228,32 @@ func (m *mutation) child(plan ChildPlan, a decouple.Agent) error {
 	return err
 }
 
-func (m *mutation) park(children []decouple.RunID) {
+// park has the run sleep until what it waits for has come.
+func (m *mutation) park(w Wait) {
 	m.status(decouple.RunParked)
-	m.Status.Wait = decouple.Wait{Kind: decouple.WaitChild, For: string(children[0])}
-	if n := len(children); n > 1 {
-		m.Status.Wait.For += fmt.Sprintf(" and %d more", n-1)
+	st := m.Status
+	st.Seen, st.Until, st.Wake = m.consume, m.consume+1, w.Wake
+	switch n := len(w.Children); {
+	case len(w.People) > 0:
+		st.Wait = decouple.Wait{Kind: decouple.WaitPerson, For: listing(w.People)}
+	case n > 0:
+		st.Wait = decouple.Wait{Kind: decouple.WaitChild, For: listing(w.Children)}
+		if len(w.Signals) == 0 && m.s.Session == "" {
+			st.Until = m.consume + journal.InboxSeq(n)
+		}
+	case len(w.Signals) > 0:
+		st.Wait = decouple.Wait{Kind: decouple.WaitTool, For: "the signal " + listing(w.Signals)}
+	default:
+		st.Wait = decouple.Wait{Kind: decouple.WaitTimer, For: w.Why}
 	}
-	m.Status.Seen = m.consume
-	m.Status.Until = m.consume + journal.InboxSeq(len(children))
+}
+
+// listing names the first of several and says how many more there are.
+func listing[T ~string](names []T) string {
+	if n := len(names); n > 1 {
+		return fmt.Sprintf("%s and %d more", names[0], n-1)
+	}
+	return string(names[0])
 }
 
 // byRun begins the name of a run that cancels its children because it has ended.
@@ -240,7 +277,7 @@ func (m *mutation) end(e ended, f Finish) error {
 	if s.Run.Parent == "" {
 		return nil
 	}
-	body, err := json.Marshal(joined{Child: s.Run.ID, Call: s.Call, Cause: e.Cause, Answer: e.Answer, Used: s.used})
+	body, err := json.Marshal(joined{Child: s.Run.ID, Call: s.Call, Cause: e.Cause, Answer: e.Answer, Used: s.used, Held: s.held})
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +32,9 @@ type Config struct {
 	Workers int            // runs at work at once, default 64
 	Watch   func(Signal)   // told what goes on; must not block
 	Actor   decouple.Actor // who starts and resumes runs; default the person "local"
+	// MaxResult is how many bytes a tool's result may have, default 64 MiB; a longer one is an error that the model is told.
+	MaxResult int64
+	Log       *slog.Logger // of what goes wrong with single runs while serving; default none
 }
 
 // Engine drives runs.
@@ -43,6 +48,7 @@ type Engine struct {
 	urgent map[decouple.RunID]bool // have an urgent message, and no job yet that could be told
 	states stateCache
 	known  map[agentVersion]bool // are in the journal
+	puts   map[agentVersion]deployed
 }
 
 // agentVersion names a version of an agent in a tenant's journal.
@@ -60,6 +66,12 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = 64
 	}
+	if cfg.MaxResult <= 0 {
+		cfg.MaxResult = 64 << 20
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	if cfg.Watch == nil {
 		cfg.Watch = func(Signal) {}
 	}
@@ -68,12 +80,14 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		Config: cfg, tools: map[string]decouple.Tool{}, agents: map[decouple.AgentName]decouple.Agent{},
-		jobs: map[decouple.RunID]*job{}, urgent: map[decouple.RunID]bool{}, known: map[agentVersion]bool{},
+		jobs: map[decouple.RunID]*job{}, urgent: map[decouple.RunID]bool{}, known: map[agentVersion]bool{}, puts: map[agentVersion]deployed{},
 	}
 	for _, t := range cfg.Tools {
 		spec := t.Spec()
-		if spec.Effect == decouple.EffectOnce {
-			return nil, decouple.Errorf(decouple.Invalid, "the tool %s must not be called twice, and after a crash this engine would: give it an idempotency key and the effect %q", spec.Name, decouple.EffectKeyed)
+		switch spec.Effect {
+		case decouple.EffectNone, decouple.EffectIdempotent, decouple.EffectKeyed, decouple.EffectOnce:
+		default:
+			return nil, decouple.Errorf(decouple.Invalid, "the tool %s must say its effect: none, idempotent, keyed or once, not %q", spec.Name, spec.Effect)
 		}
 		e.tools[spec.Name] = t
 	}
@@ -85,13 +99,14 @@ func New(cfg Config) (*Engine, error) {
 			return nil, err
 		}
 	}
+	e.Store.Urgent(e.poke)
 	return e, nil
 }
 
 // complete says whether everything that an agent names is here.
 func (e *Engine) complete(a decouple.Agent) error {
 	for _, name := range a.Tools {
-		if e.tools[name] == nil {
+		if _, own := ownSpecs[name]; !own && e.tools[name] == nil {
 			return decouple.Errorf(decouple.Invalid, "agent %s wants the tool %s, which is not here", a.Name, name)
 		}
 	}
@@ -123,52 +138,63 @@ type Start struct {
 
 // Start makes a root run, ready to be driven, and says its id.
 func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
-	if st.Tenant == "" {
-		st.Tenant = decouple.LocalTenant
-	}
-	a, ok := e.agents[st.Agent]
-	if !ok {
-		return "", decouple.Errorf(decouple.NotFound, "there is no agent %q", st.Agent)
-	}
-	env := over(a.Envelope, st.Envelope)
-	price := e.Model.Price(a.Model)
-	if env.USD > 0 && !price.Known {
-		return "", decouple.Errorf(decouple.Invalid, "a limit of %s USD cannot be kept: the price of the model is not known; say it with --price-in and --price-out, or limit tokens with --tokens", env.USD)
-	}
-	id := decouple.RunID("r" + strings.ToLower(rand.Text()[:10]))
-	run := decouple.Run{
-		ID: id, Tenant: st.Tenant, Root: id, Agent: a.Name, Version: a.Version, Class: a.Class, Labels: st.Labels, Site: st.Site,
-		Priority: st.Priority, IdempotencyKey: st.Key, Trace: newTrace(), Sources: st.Sources,
-	}
-	if env.Time > 0 {
-		run.Deadline = time.Now().Add(env.Time).UTC().Truncate(time.Microsecond)
+	st.Tenant = cmp.Or(st.Tenant, decouple.LocalTenant)
+	a, err := e.lookup(ctx, st.Tenant, st.Agent)
+	if err != nil {
+		return "", err
 	}
 	task, err := json.Marshal(st.Task)
 	if err != nil {
 		return "", err
 	}
-	if err := e.keepVersion(ctx, st.Tenant, a); err != nil {
-		return "", err
+	p := created{Label: st.Task.Question, Task: task, Envelope: over(a.Envelope, st.Envelope), By: st.By}
+	p.Run = decouple.Run{Tenant: st.Tenant, Labels: st.Labels, Site: st.Site, Priority: st.Priority, IdempotencyKey: st.Key, Sources: st.Sources}
+	if p.Envelope.Time > 0 {
+		p.Run.Deadline = time.Now().Add(p.Envelope.Time).UTC().Truncate(time.Microsecond)
 	}
-	p := created{Run: run, Label: st.Task.Question, Task: task, Envelope: env, Price: price}
-	n, s, pins, err := e.newRun(ctx, p, a, e.Actor, "")
+	return e.begin(ctx, p, a)
+}
+
+// begin makes a root run of an agent.
+func (e *Engine) begin(ctx context.Context, p created, a decouple.Agent) (decouple.RunID, error) {
+	m, s, err := e.root(ctx, p, a)
 	if err != nil {
 		return "", err
 	}
+	id := s.Run.ID
 	e.warm(s)
-	_, err = e.Store.Commit(ctx, journal.Mutation{
-		ID: decouple.CommitID("start/" + string(id)), Stream: decouple.RunStream(st.Tenant, id), Create: []journal.NewRun{n}, Pin: pins,
-	})
+	_, err = e.Store.Commit(ctx, m)
 	if err != nil {
 		e.chill(id)
 	}
-	if decouple.KindOf(err) == decouple.Conflict && st.Key != "" {
-		rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: st.Tenant, Key: st.Key})
+	if key := s.Run.IdempotencyKey; decouple.KindOf(err) == decouple.Conflict && key != "" {
+		rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: s.Run.Tenant, Key: key})
 		if err == nil && len(rows) == 1 {
 			return rows[0].ID, nil
 		}
 	}
 	return id, err
+}
+
+// root is the mutation that makes a root run, and the state that follows from it.
+func (e *Engine) root(ctx context.Context, p created, a decouple.Agent) (journal.Mutation, *State, error) {
+	p.Price = e.Model.Price(a.Model)
+	if p.Envelope.USD > 0 && !p.Price.Known {
+		return journal.Mutation{}, nil, decouple.Errorf(decouple.Invalid, "a limit of %s USD cannot be kept: the price of the model is not known; say it with --price-in and --price-out, or limit tokens with --tokens", p.Envelope.USD)
+	}
+	if p.By.Kind == "" {
+		p.By = e.Actor
+	}
+	id := decouple.RunID("r" + strings.ToLower(rand.Text()[:10]))
+	p.Run.ID, p.Run.Root, p.Run.Trace = id, id, newTrace()
+	p.Run.Agent, p.Run.Version, p.Run.Class = a.Name, a.Version, a.Class
+	if err := e.keepVersion(ctx, p.Run.Tenant, a); err != nil {
+		return journal.Mutation{}, nil, err
+	}
+	n, s, pins, err := e.newRun(ctx, p, a, p.By, "")
+	return journal.Mutation{
+		ID: decouple.CommitID("start/" + string(id)), Stream: decouple.RunStream(p.Run.Tenant, id), Create: []journal.NewRun{n}, Pin: pins,
+	}, s, err
 }
 
 func newTrace() decouple.TraceID {
@@ -196,6 +222,13 @@ func over(a, b decouple.Envelope) decouple.Envelope {
 func (e *Engine) newRun(ctx context.Context, p created, a decouple.Agent, by decouple.Actor, cause decouple.EventID) (journal.NewRun, *State, []decouple.BlobID, error) {
 	s := &State{Agent: a}
 	p.apply(s)
+	if p.From != nil {
+		o, err := loadUpTo(ctx, e.Store, p.Run.Tenant, *p.From)
+		if err != nil {
+			return journal.NewRun{}, nil, nil, err
+		}
+		s.inherit(o)
+	}
 	p.Reserve = s.ahead(0)
 	s.reserve(p.Reserve)
 	ev, pin, err := e.encode(ctx, p, p.Run, by, cause)
@@ -250,39 +283,46 @@ func (e *Engine) shrink(ctx context.Context, run decouple.Run, b []byte) ([]byte
 // Drive works on the tree of root until all its runs have ended, and gives the root's final state; an empty root is all runs of the tenant, and no state. When ctx ends, what is under way is parked as
 // interrupted and the error is Canceled; Resume and Drive go on from there.
 func (e *Engine) Drive(ctx context.Context, tenant decouple.TenantID, root decouple.RunID) (State, error) {
-	inner, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	d := drive{Engine: e, tenant: tenant, root: root, ended: make(chan error, 1), idle: make(chan struct{}, 1)}
-	claims := make(chan journal.Claim)
-	var claiming sync.WaitGroup
-	claiming.Go(func() {
-		defer close(claims)
-		for {
-			c, err := e.Store.Claim(inner, journal.Want{Tenant: tenant, Root: root})
-			if err != nil {
-				if inner.Err() == nil {
-					d.fail(err)
-				}
-				return
-			}
-			claims <- c
-		}
-	})
-	var work sync.WaitGroup
+	d := &drive{Engine: e, tenant: tenant, root: root, ended: make(chan error, 1), idle: make(chan struct{}, 1)}
 	done, err := d.over(ctx)
 	if !done && err == nil {
-		err = d.dispatch(inner, claims, &work)
+		err = d.run(ctx)
 	}
-	stop(nil)
-	for c := range claims { // claimed and not begun: parked like what is under way
-		err = errors.Join(err, e.work(inner, c))
-	}
-	work.Wait()
-	claiming.Wait()
 	if err == nil && ctx.Err() != nil {
 		err = decouple.Errorf(decouple.Canceled, "interrupted: %w", context.Cause(ctx))
 	}
 	return d.final(ctx, err)
+}
+
+// run claims and works until the drive is over.
+func (d *drive) run(ctx context.Context) error {
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	claims := make(chan journal.Claim)
+	var claiming, work sync.WaitGroup
+	claiming.Go(func() {
+		defer close(claims)
+		for {
+			c, err := d.Store.Claim(inner, journal.Want{Tenant: d.tenant, Root: d.root})
+			switch {
+			case err == nil:
+				claims <- c
+			case inner.Err() != nil || !d.node:
+				d.fail(err)
+				return
+			case !d.rest(inner, err):
+				return
+			}
+		}
+	})
+	err := d.dispatch(inner, claims, &work)
+	stop(nil)
+	for c := range claims { // claimed and not begun: parked or handed over like what is under way
+		err = errors.Join(err, d.work(inner, c))
+	}
+	work.Wait()
+	claiming.Wait()
+	return err
 }
 
 // final reads the root's state, whatever became of the drive.
@@ -300,6 +340,7 @@ func (d *drive) final(ctx context.Context, err error) (State, error) {
 // drive is one call of Drive.
 type drive struct {
 	*Engine
+	node   bool // of a fleet: it has no end of its own, one run's failure is nobody else's, and what it leaves others take up
 	tenant decouple.TenantID
 	root   decouple.RunID
 	ended  chan error
@@ -322,6 +363,9 @@ func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, work 
 		case err := <-d.ended:
 			return err
 		case <-d.idle:
+			if d.node {
+				continue
+			}
 			if done, err := d.over(ctx); done || err != nil {
 				return err
 			}
@@ -365,7 +409,7 @@ func offer(hands chan<- journal.Claim, c journal.Claim) bool {
 // serve works on one claim after the other. Workers stay, because a fresh goroutine would grow its stack anew for each run.
 func (d *drive) serve(ctx context.Context, c journal.Claim, hands <-chan journal.Claim) {
 	for ok := true; ok; c, ok = <-hands {
-		d.left(d.work(ctx, c))
+		d.left(d.tolerate(ctx, c, d.work(ctx, c)))
 	}
 }
 
@@ -451,20 +495,17 @@ func (e *Engine) Cancel(ctx context.Context, tenant decouple.TenantID, id decoup
 	if _, err := e.Store.Commit(ctx, m); err != nil {
 		return 0, err
 	}
-	e.poke(m.Put)
 	return len(m.Put), nil
 }
 
-// poke interrupts the jobs that urgent messages are for. A run that was claimed before its message came, and is not at work yet, is told when it begins.
-func (e *Engine) poke(puts []journal.Put) {
+// poke interrupts a job that an urgent message is for. A run that was claimed before its message came, and is not at work yet, is told when it begins.
+func (e *Engine) poke(id decouple.RunID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, p := range puts {
-		if j := e.jobs[p.To]; j != nil && p.Urgent {
-			j.stop(errPoked)
-		} else if p.Urgent {
-			e.urgent[p.To] = true
-		}
+	if j := e.jobs[id]; j != nil {
+		j.stop(errPoked)
+	} else {
+		e.urgent[id] = true
 	}
 }
 
@@ -481,4 +522,9 @@ var errPoked = errors.New("there is an urgent message")
 const (
 	messageJoined = "joined"
 	messageCancel = "cancel"
+
+	messageDecision = "decision"
+	messageResolve  = "resolve"
+	messageSignal   = "signal"
+	messageInput    = "input"
 )

@@ -79,14 +79,33 @@ func TestTree(t *testing.T) {
 	}
 }
 
-// TestLongResults looks that what is too long for an event comes back whole.
+// TestLongResults looks that a result that is too long for an event is kept whole, and that the model can read it page by page.
 func TestLongResults(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, map[string][]string{"worker": {"look:big", "say:done"}})
+	w := newWorld(t, map[string][]string{"worker": {"look:big", "result.read:x", "say:done"}})
+	whole := strings.Repeat("long ", 40_000)
+	var read strings.Builder
+	page := 0
+	w.replace(mute{answer: func(_ context.Context, req decouple.Request) (decouple.Answer, error) {
+		last := req.Messages[len(req.Messages)-1]
+		call := &decouple.ToolCall{ID: "a", Name: "look", Args: json.RawMessage(`{"n":"big"}`)}
+		if last.Role == decouple.ToolRole {
+			text, frame, _ := strings.Cut(last.Parts[0].Result.Text, "\n[page ")
+			read.WriteString(text)
+			if page++; !strings.Contains(frame, "gives the next") {
+				return decouple.Answer{Message: decouple.Text(decouple.Assistant, "done")}, nil
+			}
+			if !slices.ContainsFunc(req.Tools, func(s decouple.ToolSpec) bool { return s.Name == decouple.ToolResultRead }) {
+				t.Error("the model is not offered the tool to read on")
+			}
+			call.Name, call.Args = decouple.ToolResultRead, json.RawMessage(fmt.Sprintf(`{"call":"1/1","page":%d}`, page+1))
+		}
+		return decouple.Answer{Message: decouple.Message{Role: decouple.Assistant, Parts: []decouple.Part{{Call: call}}}}, nil
+	}})
 	id := w.start("worker", "q", decouple.Envelope{})
 	s := w.drive(id)
-	if n := len(s.Calls[0].Outcome.Text); n != 200_000 {
-		t.Errorf("a result of 200,000 bytes came back with %d", n)
+	if s.Cause.Kind != decouple.CauseDone || read.String() != whole || page < 4 {
+		t.Errorf("%d pages gave %d bytes of %d; the run ended as %v", page, read.Len(), len(whole), s.Cause)
 	}
 	if _, err := sqlite.Verify(t.Context(), w.dir); err != nil {
 		t.Error(err)

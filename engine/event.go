@@ -16,7 +16,18 @@ const (
 	kindCanceled    decouple.EventKind = "run.canceled"
 	kindInterrupted decouple.EventKind = "run.interrupted"
 	kindEnded       decouple.EventKind = "run.ended"
+	kindStarted     decouple.EventKind = "calls.started"
+	kindFailed      decouple.EventKind = "call.failed"
+	kindDoubted     decouple.EventKind = "call.doubted"
+	kindResolved    decouple.EventKind = "call.resolved"
+	kindAsked       decouple.EventKind = "approval.asked"
+	kindDecided     decouple.EventKind = "approval.decided"
+	kindTimed       decouple.EventKind = "timer.set"
+	kindSignaled    decouple.EventKind = "signal.received"
+	kindInput       decouple.EventKind = "input.received"
+	kindCompacted   decouple.EventKind = "conversation.compacted"
 	kindAgent       decouple.EventKind = "agent.versioned" // in an agent's stream
+	kindPut         decouple.EventKind = "agent.put"       // in an agent's stream: from now on this one
 
 	kindVersion = 1
 )
@@ -30,11 +41,23 @@ type created struct {
 	Envelope decouple.Envelope `json:"envelope,omitzero"`
 	Price    decouple.Price    `json:"price,omitzero"` // of its model, when it was created
 	Reserve  *account          `json:"reserve,omitempty"`
+	By       decouple.Actor    `json:"by,omitzero"` // who started the root
+	From     *origin           `json:"from,omitempty"`
+	Session  BusyPolicy        `json:"session,omitempty"` // it is one
+}
+
+// origin is the run whose conversation another one goes on with.
+type origin struct {
+	Run     decouple.RunID `json:"run"`
+	Step    int            `json:"step,omitempty"`    // up to this answer and its results; 0 is all of it
+	Fork    bool           `json:"fork,omitempty"`    // calls and their results are inherited too
+	Effects bool           `json:"effects,omitempty"` // calls with effects may be made again
 }
 
 // progress is what most events carry: what came back since the last one, and what is set aside for the next call.
 type progress struct {
 	Results []result        `json:"results,omitempty"`
+	Input   string          `json:"input,omitempty"` // of a session, that the child answers
 	Spawned []spawned       `json:"spawned,omitempty"`
 	Wrap    *decouple.Cause `json:"wrap,omitempty"` // why the search ended, when the writer is spawned
 	Reserve *account        `json:"reserve,omitempty"`
@@ -86,6 +109,114 @@ type result struct {
 	Found   []string        `json:"found,omitempty"`
 	Refused string          `json:"refused,omitempty"` // why the engine did not perform it: "repeated", "limit", "agent"
 	Child   *joined         `json:"child,omitempty"`
+
+	Effect  decouple.Effect `json:"effect,omitempty"` // of the tool that was called, unless none
+	Attempt int             `json:"attempt,omitempty"`
+	At      time.Time       `json:"at,omitzero"`
+	Blob    decouple.BlobID `json:"blob,omitempty"` // holds the whole of a long result, of which Text is the first page
+	Size    int64           `json:"size,omitempty"`
+	Signal  string          `json:"signal,omitempty"` // the id of the signal that it was
+	Query   string          `json:"query,omitempty"`  // the tool that said so
+}
+
+// started is the payload of calls.started: calls that must not be made twice are about to be made.
+type started struct {
+	Calls []startedCall `json:"calls"`
+}
+
+type startedCall struct {
+	Call    decouple.CallID `json:"call"`
+	Effect  decouple.Effect `json:"effect"`
+	Attempt int             `json:"attempt"`
+	At      time.Time       `json:"at"`
+	Until   time.Time       `json:"until"` // it is over by then, whatever became of it
+}
+
+// failed is the payload of call.failed: a try that may be repeated.
+type failed struct {
+	Call    decouple.CallID `json:"call"`
+	Effect  decouple.Effect `json:"effect,omitempty"`
+	Attempt int             `json:"attempt"`
+	Kind    decouple.Kind   `json:"kind"`
+	Why     string          `json:"why"`
+	At      time.Time       `json:"at"`
+	Retry   time.Time       `json:"retry"` // not before
+}
+
+// doubted is the payload of call.doubted: nobody knows whether it happened.
+type doubted struct {
+	Call decouple.CallID `json:"call"`
+	Why  string          `json:"why"`
+	At   time.Time       `json:"at"`
+}
+
+// resolved is the payload of call.resolved: somebody knows.
+type resolved struct {
+	Call   decouple.CallID `json:"call"`
+	Redo   bool            `json:"redo,omitempty"`
+	Text   string          `json:"text,omitempty"`
+	Failed bool            `json:"failed,omitempty"`
+	By     decouple.Actor  `json:"by"`
+	Why    string          `json:"why,omitempty"`
+	At     time.Time       `json:"at"`
+}
+
+// asked is the payload of approval.asked.
+type asked struct {
+	Call    decouple.CallID `json:"call"`
+	Effect  decouple.Effect `json:"effect,omitempty"`
+	Rules   []askedRule     `json:"rules"`
+	Hash    string          `json:"hash"`
+	At      time.Time       `json:"at"`
+	Expires time.Time       `json:"expires,omitzero"`
+}
+
+// askedRule is what one rule demands.
+type askedRule struct {
+	By     []string `json:"by,omitempty"`
+	Quorum int      `json:"quorum"`
+}
+
+// decided is the payload of approval.decided.
+type decided struct {
+	Call    decouple.CallID `json:"call"`
+	Hash    string          `json:"hash,omitempty"` // of what was decided on
+	Approve bool            `json:"approve,omitempty"`
+	Expired bool            `json:"expired,omitempty"` // nobody decided in time
+	By      decouple.Actor  `json:"by"`
+	Why     string          `json:"why,omitempty"`
+	At      time.Time       `json:"at"`
+}
+
+// timed is the payload of timer.set: a call that waits for a time or a signal.
+type timed struct {
+	Call  decouple.CallID `json:"call"`
+	Name  string          `json:"name,omitempty"` // of the signal
+	Until time.Time       `json:"until,omitzero"` // zero is for ever
+}
+
+// signaled is the payload of signal.received.
+type signaled struct {
+	ID   string          `json:"id"`
+	Name string          `json:"name"`
+	Body json.RawMessage `json:"body,omitempty"`
+	By   decouple.Actor  `json:"by"`
+	At   time.Time       `json:"at"`
+}
+
+// input is the payload of input.received.
+type input struct {
+	ID       string         `json:"id"`
+	Text     string         `json:"text"`
+	By       decouple.Actor `json:"by"`
+	At       time.Time      `json:"at"`
+	Rejected bool           `json:"rejected,omitempty"` // the session was busy
+}
+
+// compacted is the payload of conversation.compacted: long results in the messages before this one are shown to the model by their beginning only.
+type compacted struct {
+	Before int `json:"before"`
+	Bytes  int `json:"bytes"` // of the conversation from now on
 }
 
 // spawned is a child that an event creates.
@@ -102,6 +233,7 @@ type joined struct {
 	Cause  decouple.Cause  `json:"cause"`
 	Answer string          `json:"answer,omitempty"`
 	Used   account         `json:"used"`
+	Held   time.Duration   `json:"held,omitempty"` // that it waited for people
 }
 
 // account is an amount of everything that an envelope counts.
@@ -129,6 +261,24 @@ type CallRecord struct {
 	Outcome *decouple.Outcome // nil while it is open
 	Child   decouple.RunID    // that it spawned
 	same    int               // earlier calls that are the same
+
+	Effect   decouple.Effect // as far as it is known: of a call that was asked about or begun
+	Attempts int
+	Started  time.Time // a call that must not be made twice was about to be made
+	over     time.Time // and is over by then
+	Doubted  time.Time // nobody knows whether it happened
+	doubt    string
+	Resolved string // by whom
+	Retry    time.Time
+	failure  string // of the last try
+	Ended    time.Time
+	ask      *asked
+	approved []string // who has said yes
+	verdict  *decided // the last word: a denial, an expiry, or the approval that was still missing
+	timer    *timed
+	Blob     decouple.BlobID // the whole of a long result
+	Size     int64
+	Refused  string
 }
 
 // Child is a run that this one spawned.
@@ -175,6 +325,15 @@ type State struct {
 	wrap     decouple.Cause // why the search ended
 	writing  bool           // the writer was spawned
 	stop     *canceled
+	By       decouple.Actor // who started the root
+	From     *origin
+	Session  BusyPolicy
+	inputs   []input       // of a session, that no turn has taken
+	turns    int           // inputs of a session that a turn has taken
+	signals  []signaled    // that no call has taken
+	elided   int           // long results in the messages before this one are elided
+	held     time.Duration // waited for people
+	heldTo   time.Time
 
 	Cause  decouple.Cause // of an ended run
 	Answer string

@@ -114,7 +114,7 @@ func (t *testTool) Do(_ context.Context, inv decouple.Invocation) (decouple.Outc
 	case "nothing", "nothing2", "nothing3":
 		return decouple.Outcome{Text: "nothing", Found: []string{}}, nil
 	case "error":
-		return decouple.Outcome{}, decouple.Errorf(decouple.Unavailable, "the tool is not well")
+		return decouple.Outcome{}, decouple.Errorf(decouple.Invalid, "the tool is not well")
 	}
 	return decouple.Outcome{Text: "saw " + args.N, Found: []string{args.N}}, nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"decouple.dev/decouple"
@@ -21,19 +20,28 @@ type job struct {
 	claim   journal.Claim
 	s       *State
 	riding  []result           // came back, applied to s, not yet committed
+	facts   []payload          // likewise
+	pins    []decouple.BlobID  // that riding results speak of
 	said    []decouple.Message // the conversation as the model gets it
 	consume journal.InboxSeq   // newest message that riding or s holds
 	wakened bool               // the inbox is to be read
 	noted   bool               // the journal says that the run is at work
+	handing bool               // to be handed to another node when this one stops
 	parent  context.Context
 	ctx     context.Context // of what it is doing; stopped by an urgent message
 	stop    context.CancelCauseFunc
 }
 
 // work takes a run as far as it goes now: to its end, or to where it waits. Its error is fatal for the drive.
-func (e *Engine) work(ctx context.Context, c journal.Claim) error {
-	j := &job{Engine: e, claim: c, consume: c.Consumed, parent: ctx}
+func (d *drive) work(ctx context.Context, c journal.Claim) error {
+	e := d.Engine
+	j := &job{Engine: e, claim: c, consume: c.Consumed, parent: ctx, handing: d.node}
 	j.ctx, j.stop = context.WithCancelCause(ctx)
+	if c.Lost != nil {
+		done := make(chan struct{})
+		defer close(done)
+		go j.watchLease(done)
+	}
 	e.mu.Lock()
 	e.jobs[c.Run.ID] = j
 	j.wakened = c.Inbox > c.Consumed || e.urgent[c.Run.ID]
@@ -65,6 +73,28 @@ func (e *Engine) work(ctx context.Context, c journal.Claim) error {
 	return err
 }
 
+// errLost says that the node's lease has ended: what the job was doing is somebody else's now.
+var errLost = errors.New("the lease is lost")
+
+// watchLease stops what a job is doing when the lease ends under which it claimed its run.
+func (j *job) watchLease(done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-j.claim.Lost:
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.stop(errLost)
+	}
+}
+
+// held refuses a call that leaves this process when the lease may have ended.
+func (j *job) held() error {
+	if j.Store.Holds(j.claim.Epoch) {
+		return nil
+	}
+	return errLost
+}
+
 // drop forgets the state: what was folded may not have been committed.
 func (j *job) drop() { j.s = nil }
 
@@ -76,6 +106,9 @@ func (j *job) run(ctx context.Context) error {
 		}
 	}
 	for {
+		if !j.Store.Holds(j.claim.Epoch) {
+			return errLost
+		}
 		if ctx.Err() != nil {
 			return j.interrupt()
 		}
@@ -87,20 +120,14 @@ func (j *job) run(ctx context.Context) error {
 				return err
 			}
 		}
-		var done bool
-		var err error
-		switch eff := Next(j.s).(type) {
-		case nil:
-			return nil
-		case CallModel:
-			done, err = j.callModel(eff)
-		case CallTools:
-			err = j.callTools(eff)
-		case Refuse:
-			j.ride(eff.results)
-		default: // Spawn, Wait, Finish
-			done, err = j.commit(nil, eff)
+		if now := time.Now(); now.After(j.s.Now) {
+			j.s.Now = now
 		}
+		eff := Next(j.s)
+		if eff == nil {
+			return nil
+		}
+		done, err := j.perform(eff)
 		if errors.Is(err, errAgain) {
 			err = nil
 		}
@@ -108,6 +135,51 @@ func (j *job) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// perform does what Next says, and says whether the worker is done with the run.
+func (j *job) perform(eff Effect) (bool, error) {
+	switch eff := eff.(type) {
+	case CallModel:
+		return j.callModel(eff)
+	case CallTools:
+		return false, j.callTools(eff)
+	case Refuse:
+		j.ride(eff.results)
+	case Ask:
+		j.ask(eff.Calls)
+	case Expire:
+		for _, c := range eff.Calls {
+			j.note(decided{Call: c.ID, Expired: true, By: system, Why: "nobody decided in time", At: stamp()})
+		}
+	case SetTimer:
+		for _, c := range eff.Calls {
+			if t, err := timerOf(c, j.s.Now); err == nil {
+				t.Until = t.Until.UTC().Truncate(time.Microsecond)
+				j.note(t)
+			}
+		}
+	case Settle:
+		return false, j.settle(eff.Calls)
+	case Compact:
+		j.note(compacted(eff))
+		j.said = nil
+	default: // Spawn, Wait, Finish
+		return j.commit(nil, eff)
+	}
+	return false, nil
+}
+
+// system is who acts when nobody does.
+var system = decouple.Actor{Kind: decouple.ActorSystem, ID: "engine"}
+
+// stamp is now, as precise as the journal keeps it.
+func stamp() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// note applies a fact now and has the next commit carry it.
+func (j *job) note(p payload) {
+	p.apply(j.s)
+	j.facts = append(j.facts, p)
 }
 
 // errAgain sends the job back to its loop: it was interrupted by a message or by the end of the drive, and the loop sees which.
@@ -128,7 +200,7 @@ func (j *job) settleLost() error {
 	return err
 }
 
-// readInbox takes the messages that came: ends of children, and the wish that the run be canceled.
+// readInbox takes the messages that came: ends of children, and what people and programs say.
 func (j *job) readInbox() error {
 	ctx := context.WithoutCancel(j.ctx)
 	msgs, err := j.Store.Inbox(ctx, j.s.Run.Tenant, j.s.Run.ID)
@@ -137,7 +209,6 @@ func (j *job) readInbox() error {
 	}
 	j.wakened = false
 	var results []result
-	var stop *canceled
 	for _, m := range msgs {
 		if m.Seq <= j.consume {
 			continue
@@ -147,30 +218,53 @@ func (j *job) readInbox() error {
 		if err != nil {
 			return err
 		}
-		var c canceled
-		var end joined
-		switch m.Kind {
-		case messageCancel:
-			if err = json.Unmarshal(body, &c); stop == nil {
-				stop = &c
-			}
-		case messageJoined:
-			err = json.Unmarshal(body, &end)
-			results = append(results, result{Call: end.Call, Text: endText(end), Error: end.Cause.Kind != decouple.CauseDone, Child: &end})
-		default:
-			err = errors.New("this program does not know its kind")
-		}
+		p, err := readMessage(m.Kind, body)
 		if err != nil {
 			return decouple.Errorf(decouple.Internal, "message %d (%s) of run %s cannot be read: %w", m.Seq, m.Kind, j.s.Run.ID, err)
+		}
+		switch p := p.(type) {
+		case joined:
+			results = append(results, result{Call: p.Call, Text: endText(p), Error: p.Cause.Kind != decouple.CauseDone, Child: &p})
+		case canceled:
+			if j.s.stop == nil {
+				j.note(p)
+			}
+		case input:
+			p.Rejected = j.s.Session == BusyReject && (len(j.s.openChildren()) > 0 || len(j.s.inputs) > 0)
+			j.note(p)
+		case payload:
+			j.note(p)
 		}
 	}
 	// Joins reach the agent in spawn order, whatever order the children ended in.
 	slices.SortStableFunc(results, func(a, b result) int { return j.spawnOrder(a.Child.Child) - j.spawnOrder(b.Child.Child) })
 	j.ride(results)
-	if stop != nil && j.s.stop == nil {
-		_, err = j.commit(*stop, nil)
+	return nil
+}
+
+// readMessage decodes a message by its kind.
+func readMessage(kind string, body []byte) (any, error) {
+	switch kind {
+	case messageCancel:
+		return readAs[canceled](body)
+	case messageJoined:
+		return readAs[joined](body)
+	case messageDecision:
+		return readAs[decided](body)
+	case messageResolve:
+		return readAs[resolved](body)
+	case messageSignal:
+		return readAs[signaled](body)
+	case messageInput:
+		return readAs[input](body)
 	}
-	return err
+	return nil, errors.New("this program does not know its kind")
+}
+
+func readAs[T any](body []byte) (any, error) {
+	var v T
+	err := json.Unmarshal(body, &v)
+	return v, err
 }
 
 func (j *job) spawnOrder(id decouple.RunID) int {
@@ -192,8 +286,11 @@ func endText(e joined) string {
 	return s
 }
 
-// interrupt parks the run until somebody resumes it: the node was told to stop.
+// interrupt parks the run until somebody resumes it: the process was told to stop. A node of a fleet hands it to the others instead.
 func (j *job) interrupt() error {
+	if j.handing {
+		return j.handOver()
+	}
 	_, err := j.commit(interrupted{By: j.Actor.ID}, nil)
 	j.drop()
 	return err
@@ -207,13 +304,15 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 			return false, err
 		}
 	}
-	if err := j.note(); err != nil {
+	if err := j.begin(); err != nil {
 		return false, err
 	}
 	specs := make([]decouple.ToolSpec, 0, len(eff.Offer))
 	for _, name := range eff.Offer {
 		if name == decouple.ToolSpawn {
 			specs = append(specs, j.spawnSpec())
+		} else if spec, ok := ownSpecs[name]; ok {
+			specs = append(specs, spec)
 		} else if t := j.tools[name]; t != nil { // a run that began elsewhere may know tools that are not here
 			specs = append(specs, t.Spec())
 		}
@@ -239,8 +338,11 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 	return j.commit(p, nil)
 }
 
-// note has the journal say that the run is at work before a call leaves this process, so that the call is settled should the process die.
-func (j *job) note() error {
+// begin has the journal say that the run is at work before a call leaves this process, so that the call is settled should the process die.
+func (j *job) begin() error {
+	if err := j.held(); err != nil {
+		return err
+	}
 	if j.noted || j.s.Price.Local {
 		return nil
 	}
@@ -281,7 +383,7 @@ func tidy(m decouple.Message, step int) decouple.Message {
 // request is the conversation as the model gets it: only what is new since the last call is added.
 func (j *job) request(final string) []decouple.Message {
 	if j.said == nil {
-		j.said = append(j.said, decouple.Text(decouple.System, j.s.Agent.Prompt))
+		j.said = append([]decouple.Message{decouple.Text(decouple.System, j.s.Agent.Prompt)}, j.s.shown(j.s.elided)...)
 	}
 	j.said = append(j.said, j.s.Messages[len(j.said)-1:]...)
 	if final == "" {
@@ -295,6 +397,9 @@ func (j *job) request(final string) []decouple.Message {
 func (j *job) modelFailed(err error, u decouple.Usage) (bool, error) {
 	if j.ctx.Err() != nil {
 		return false, cmp.Or(j.settleLost(), errAgain) // nobody will know what it used
+	}
+	if decouple.KindOf(err) == decouple.Deadline && j.s.Envelope.StepTime > 0 {
+		err = &decouple.Error{Kind: decouple.Deadline, Msg: fmt.Sprintf("the model did not answer within the %s of a step: %v", j.s.Envelope.StepTime, err), Err: err}
 	}
 	settled := account{USD: u.Cost, Tokens: u.TokensIn + u.TokensOut}
 	if decouple.KindOf(err) == decouple.Deadline {
@@ -319,62 +424,13 @@ func (j *job) poked() {
 	j.ctx, j.stop = context.WithCancelCause(j.parent)
 }
 
-// callTools performs calls at once. Results of tools without effects ride with the next commit; others get a commit of their own.
-func (j *job) callTools(eff CallTools) error {
-	results := make([]result, len(eff.Calls))
-	errs := make([]error, len(eff.Calls))
-	rides := true
-	var wg sync.WaitGroup
-	for i, c := range eff.Calls {
-		t := j.tools[c.Name]
-		if t == nil || !slices.Contains(j.s.Agent.Tools, c.Name) {
-			results[i] = result{Call: c.ID, Error: true, Refused: refusedAgent, Text: fmt.Sprintf("there is no tool %q here; the tools are %v", c.Name, j.s.Agent.Tools)}
-			continue
-		}
-		rides = rides && t.Spec().Effect == decouple.EffectNone
-		j.tell(j.s, SignalTool, c.Name)
-		if len(eff.Calls) == 1 {
-			results[i], errs[i] = j.callTool(t, c)
-			continue
-		}
-		wg.Go(func() { results[i], errs[i] = j.callTool(t, c) })
-	}
-	wg.Wait()
-	again := errors.Join(errs...)
-	results = slices.DeleteFunc(results, func(r result) bool { return r.Call == "" }) // stopped: asked for again
-	j.ride(results)
-	d := j.s.searchDeadline()
-	late := !d.IsZero() && !time.Now().Before(d) // a commit brings the time up to date
-	if rides && !late || len(results) == 0 {
-		return again
-	}
-	_, err := j.commit(progress{}, nil)
-	return cmp.Or(err, again)
-}
-
-// callTool performs one call within the run's time; what fails is told to the model, unless it was the run that was stopped.
-func (j *job) callTool(t decouple.Tool, c CallRecord) (result, error) {
-	ctx, cancel := j.timed()
-	defer cancel()
-	var out decouple.Outcome
-	err := unharmed("the tool "+c.Name, func() (err error) {
-		out, err = t.Do(ctx, decouple.Invocation{
-			Run: j.s.Run, Call: c.ID, Key: string(j.s.Run.ID) + "/" + string(c.ID), Name: c.Name, Args: c.Args,
-		})
-		return err
-	})
-	if err != nil && j.ctx.Err() != nil {
-		return result{}, errAgain
-	}
-	if err != nil {
-		out = decouple.Outcome{Text: "the tool failed: " + err.Error(), Error: true}
-	}
-	return result{Call: c.ID, Text: strings.ToValidUTF8(out.Text, "\ufffd"), Error: out.Error, Found: out.Found}, nil
-}
-
-// timed is the context of a call: it ends with the run's time to search.
+// timed is the context of a call: it ends with the run's time to search, or with the time of a step.
 func (j *job) timed() (context.Context, context.CancelFunc) {
-	if d := j.s.searchDeadline(); !d.IsZero() {
+	d := j.s.searchDeadline()
+	if step := j.s.Envelope.StepTime; step > 0 {
+		d = earlier(d, time.Now().Add(step))
+	}
+	if !d.IsZero() {
 		return context.WithDeadline(j.ctx, d)
 	}
 	return j.ctx, func() {}

@@ -11,20 +11,39 @@ import (
 
 // Load folds a run from the journal. An unknown run is NotFound.
 func Load(ctx context.Context, log journal.Reader, tenant decouple.TenantID, id decouple.RunID) (State, error) {
-	events, err := log.Read(ctx, decouple.RunStream(tenant, id), 0, 0)
+	return loadUpTo(ctx, log, tenant, origin{Run: id})
+}
+
+// loadUpTo folds a run as far as an origin says: up to the results of a step, or all of it. What it has from a run before it is loaded too.
+func loadUpTo(ctx context.Context, log journal.Reader, tenant decouple.TenantID, o origin) (State, error) {
+	events, err := log.Read(ctx, decouple.RunStream(tenant, o.Run), 0, 0)
 	if err != nil {
 		return State{}, err
 	}
 	if len(events) == 0 {
-		return State{}, decouple.Errorf(decouple.NotFound, "there is no run %s", id)
+		return State{}, decouple.Errorf(decouple.NotFound, "there is no run %s", o.Run)
 	}
 	var s State
-	for _, e := range events {
+	for i, e := range events {
 		if e.Payload, err = fetch(ctx, log, tenant, e.Payload); err != nil {
 			return s, err
 		}
+		if o.Step > 0 && e.Kind == kindAnswered {
+			var next answered
+			if err := json.Unmarshal(e.Payload, &next); err == nil && next.Step > o.Step {
+				s.applyResults(next.Results)
+				break
+			}
+		}
 		if s, err = Apply(s, e); err != nil {
 			return s, err
+		}
+		if i == 0 && s.From != nil {
+			before, err := loadUpTo(ctx, log, tenant, *s.From)
+			if err != nil {
+				return s, err
+			}
+			s.inherit(before)
 		}
 	}
 	s.Agent, err = loadAgent(ctx, log, tenant, s.Run.Agent, s.Run.Version)
@@ -57,15 +76,9 @@ func loadAgent(ctx context.Context, log journal.Reader, tenant decouple.TenantID
 		return decouple.Agent{}, err
 	}
 	for _, e := range events {
-		var a decouple.Agent
-		if e.Payload, err = fetch(ctx, log, tenant, e.Payload); err != nil {
+		a, err := readAgent(ctx, log, tenant, e)
+		if err != nil || a.Version == version {
 			return a, err
-		}
-		if err := json.Unmarshal(e.Payload, &a); err != nil {
-			return a, decouple.Errorf(decouple.Internal, "version %d of agent %s cannot be read: %w", e.Seq, name, err)
-		}
-		if a.Version == version {
-			return a, nil
 		}
 	}
 	return decouple.Agent{}, decouple.Errorf(decouple.Internal, "the journal lacks version %.12s of agent %s", version, name)

@@ -44,10 +44,36 @@ type ChildPlan struct {
 	Label    string
 	Grant    account
 	Deadline time.Time
+	From     *origin // whose conversation it goes on with
+	Turn     string  // of a session, the input that it answers
 }
 
-// Wait parks the run until its children have ended.
-type Wait struct{ Children []decouple.RunID }
+// Wait parks the run until one of the things that it waits for has come.
+type Wait struct {
+	Children []decouple.RunID
+	People   []string  // what people must decide, in words
+	Signals  []string  // names
+	Wake     time.Time // the first of the times that it waits for; zero is none
+	Why      string    // what that time is, in words
+}
+
+// Ask asks people whether calls may be made.
+type Ask struct{ Calls []CallRecord }
+
+// Expire answers for people who have not decided in time.
+type Expire struct{ Calls []CallRecord }
+
+// SetTimer begins to wait for a time or a signal.
+type SetTimer struct{ Calls []CallRecord }
+
+// Settle finds out what became of calls that were begun by a worker that is gone.
+type Settle struct{ Calls []CallRecord }
+
+// Compact shortens what the model is shown of the conversation; everything is kept.
+type Compact struct {
+	Before int // long results in the messages before this one are elided
+	Bytes  int // of the conversation then
+}
 
 // Finish ends the run.
 type Finish struct {
@@ -62,6 +88,11 @@ func (Refuse) effect()    {}
 func (Spawn) effect()     {}
 func (Wait) effect()      {}
 func (Finish) effect()    {}
+func (Ask) effect()       {}
+func (Expire) effect()    {}
+func (SetTimer) effect()  {}
+func (Settle) effect()    {}
+func (Compact) effect()   {}
 
 // Why the engine refuses a call.
 const (
@@ -69,6 +100,11 @@ const (
 	refusedLimit  = "limit" // an amount is used up: the run counts as exhausted
 	refusedShape  = "shape" // too deep or too many: the agent has to do it itself
 	refusedAgent  = "agent"
+	refusedPerson = "denied"
+	refusedLate   = "late" // the run's time is over
+	refusedFork   = "fork"
+	refusedSize   = "too_large"
+	ownResult     = "engine" // not refused: the engine answered it itself
 )
 
 const (
@@ -85,20 +121,20 @@ func Next(s *State) Effect {
 		return s.finish(decouple.Cause{Kind: decouple.CauseCanceled, Why: stopWhy(*s.stop)})
 	}
 	open := s.openChildren()
+	if s.Session != "" {
+		return s.nextTurn(open)
+	}
 	if s.writing {
 		if len(open) > 0 {
-			return Wait{open}
+			return Wait{Children: open}
 		}
 		return s.finish(s.doneCause())
 	}
 	if s.final != "" && s.Messages[len(s.Messages)-1].Role == decouple.Assistant {
 		return s.wrapUp(s.doneCause()) // what it asks for after it was told to finish is left alone
 	}
-	if e := s.openCalls(); e != nil {
+	if e := s.openCalls(open); e != nil {
 		return e
-	}
-	if len(open) > 0 {
-		return Wait{open}
 	}
 	if s.Messages[len(s.Messages)-1].Role == decouple.Assistant {
 		return s.wrapUp(s.doneCause())
@@ -171,38 +207,6 @@ func (s *State) openChildren() []decouple.RunID {
 	return open
 }
 
-// openCalls says what to do about calls that nobody has begun: refuse, then perform, then spawn.
-func (s *State) openCalls() Effect {
-	var refused []result
-	var tools, spawns []CallRecord
-	used, limit := s.used.Tools, s.Envelope.ToolCalls-keptCalls(s.Envelope.ToolCalls, s.writeUp())-s.lent.Tools
-	for i := s.open; i < len(s.Calls); i++ {
-		c := s.Calls[i]
-		switch {
-		case c.Outcome != nil || c.Child != "":
-		case c.same >= maxRepeats:
-			refused = append(refused, s.refuseRepeat(i))
-		case c.Name == decouple.ToolSpawn:
-			spawns = append(spawns, c)
-		case s.Envelope.ToolCalls != 0 && used >= limit:
-			text := fmt.Sprintf("the envelope's %d tool calls are used up: finish with what you have", max(0, s.Envelope.ToolCalls))
-			refused = append(refused, result{Call: c.ID, Text: text, Error: true, Refused: refusedLimit})
-		default:
-			tools = append(tools, c)
-			used++
-		}
-	}
-	switch {
-	case len(refused) > 0:
-		return Refuse{refused}
-	case len(tools) > 0:
-		return CallTools{tools}
-	case len(spawns) > 0:
-		return s.spawn(spawns)
-	}
-	return nil
-}
-
 func (s *State) refuseRepeat(i int) result {
 	r := result{Call: s.Calls[i].ID, Error: true, Refused: refusedRepeat, Text: "this call was made before and is not made again"}
 	for _, c := range s.Calls[:i] {
@@ -268,6 +272,9 @@ func (s *State) nextCall() Effect {
 	if e.Steps > 0 && s.Steps >= e.Steps {
 		return s.wrapUp(decouple.Cause{Kind: decouple.CauseExhausted, Why: fmt.Sprintf("its %d steps are used up", e.Steps)})
 	}
+	if c, ok := s.compaction(); ok {
+		return c
+	}
 	call := CallModel{Step: s.Steps + 1, Offer: s.offer()}
 	switch {
 	case s.barren >= maxBarren:
@@ -287,6 +294,9 @@ func (s *State) nextCall() Effect {
 func (s *State) offer() []string {
 	tools := s.Agent.Tools
 	e := s.Envelope
+	if s.paged() && !slices.Contains(tools, decouple.ToolResultRead) {
+		tools = append(slices.Clone(tools), decouple.ToolResultRead)
+	}
 	_, ok := s.share(1)
 	if len(s.Agent.Agents) == 0 || !ok || e.Depth > 0 && s.Run.ID.Depth() >= e.Depth || e.Children > 0 && len(s.Children) >= e.Children {
 		return tools

@@ -236,9 +236,23 @@ func describe(e Effect) string {
 		}
 		return s
 	case Wait:
-		return fmt.Sprintf("wait for %v", e.Children)
+		return fmt.Sprintf("wait for %v", e.Children) + waits(e)
 	case Finish:
 		return fmt.Sprintf("end as %s %q, answer %q, canceling %v", e.Cause.Kind, e.Cause.Why, e.Answer, e.Cancel)
 	}
 	return "nothing"
+}
+
+func waits(w Wait) string {
+	s := ""
+	for _, p := range w.People {
+		s += ", for a person: " + p
+	}
+	for _, n := range w.Signals {
+		s += ", for the signal " + n
+	}
+	if !w.Wake.IsZero() {
+		s += fmt.Sprintf(", until %d: %s", w.Wake.Unix(), w.Why)
+	}
+	return s
 }

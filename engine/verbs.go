@@ -1,10 +1,17 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
 )
 
 // Fork begins a new run from a step of another one.
@@ -20,7 +27,31 @@ type Fork struct {
 
 // Fork makes a root run that goes on from a step of another run, ready to be driven.
 func (e *Engine) Fork(ctx context.Context, f Fork) (decouple.RunID, error) {
-	return "", errUnbuilt
+	f.Tenant = cmp.Or(f.Tenant, decouple.LocalTenant)
+	o, err := Load(ctx, e.Store, f.Tenant, f.Run)
+	switch {
+	case err != nil:
+		return "", err
+	case o.Session != "":
+		return "", decouple.Errorf(decouple.Invalid, "run %s is a session: fork one of its turns", f.Run)
+	case f.Step < 1 || f.Step > o.Steps:
+		return "", decouple.Errorf(decouple.Invalid, "run %s has steps 1 to %d, and a fork from step %d was asked for", f.Run, o.Steps, f.Step)
+	}
+	task, err := json.Marshal(o.Messages[0].Text())
+	if err != nil {
+		return "", err
+	}
+	p := created{
+		Label: o.Label, Task: task, Envelope: over(o.Envelope, f.Envelope), By: f.By,
+		From: &origin{Run: f.Run, Step: f.Step, Fork: true, Effects: f.Effects},
+	}
+	p.Run = decouple.Run{
+		Tenant: f.Tenant, Labels: o.Run.Labels, Site: o.Run.Site, Priority: o.Run.Priority, IdempotencyKey: f.Key, Subject: o.Run.Subject, Sources: o.Run.Sources,
+	}
+	if p.Envelope.Time > 0 {
+		p.Run.Deadline = time.Now().Add(p.Envelope.Time).UTC().Truncate(time.Microsecond)
+	}
+	return e.begin(ctx, p, o.Agent)
 }
 
 // Delivery is a signal for a run: what its tool signal.wait waits for.
@@ -34,7 +65,43 @@ type Delivery struct {
 }
 
 // Deliver puts a signal in a run's inbox. Conflict says that the run has ended.
-func (e *Engine) Deliver(ctx context.Context, d Delivery) error { return errUnbuilt }
+func (e *Engine) Deliver(ctx context.Context, d Delivery) error {
+	if d.Name == "" {
+		return decouple.Errorf(decouple.Invalid, "a signal needs a name")
+	}
+	if len(d.Body) > 0 && !json.Valid(d.Body) {
+		return decouple.Errorf(decouple.Invalid, "the body of the signal %s is not JSON", d.Name)
+	}
+	d.ID = cmp.Or(d.ID, rand.Text())
+	return e.send(ctx, d.Tenant, d.Run, messageSignal, d.ID, signaled{ID: d.ID, Name: d.Name, Body: d.Body, By: d.By, At: stamp()})
+}
+
+// send puts a message in the inbox of a run that has not ended.
+func (e *Engine) send(ctx context.Context, tenant decouple.TenantID, id decouple.RunID, kind, from string, body any) error {
+	tenant = cmp.Or(tenant, decouple.LocalTenant)
+	rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: id})
+	switch {
+	case err != nil:
+		return err
+	case len(rows) == 0:
+		return decouple.Errorf(decouple.NotFound, "there is no run %s", id)
+	case rows[0].Status == decouple.RunEnded:
+		return decouple.Errorf(decouple.Conflict, "run %s has ended already", id)
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	b, pins, err := e.shrink(ctx, rows[0].Run, b)
+	if err != nil {
+		return err
+	}
+	_, err = e.Store.Commit(ctx, journal.Mutation{
+		ID: decouple.CommitID(kind + "/" + string(id) + "/" + rand.Text()[:10]), Stream: decouple.RunStream(tenant, id), Pin: pins,
+		Put: []journal.Put{{To: id, Kind: kind, From: from, Body: b}},
+	})
+	return err
+}
 
 // Decision is somebody's word on a call that waits for approval.
 type Decision struct {
@@ -47,7 +114,58 @@ type Decision struct {
 }
 
 // Decide tells a run a decision. Denied says that this actor may not decide, Conflict that nothing is to be decided.
-func (e *Engine) Decide(ctx context.Context, d Decision) error { return errUnbuilt }
+func (e *Engine) Decide(ctx context.Context, d Decision) error {
+	d.Tenant = cmp.Or(d.Tenant, decouple.LocalTenant)
+	s, err := Load(ctx, e.Store, d.Tenant, d.Run)
+	if err != nil {
+		return err
+	}
+	c := s.record(d.Call)
+	if c == nil || c.ask == nil || s.Ended() {
+		return decouple.Errorf(decouple.NotFound, "call %s of run %s does not wait for approval", d.Call, d.Run)
+	}
+	if err := mayDecide(&s, c, d.By); err != nil {
+		return err
+	}
+	switch {
+	case c.verdict != nil && c.verdict.Expired:
+		return decouple.Errorf(decouple.Conflict, "the time to decide on call %s of run %s is over", d.Call, d.Run)
+	case c.verdict != nil:
+		return decouple.Errorf(decouple.Conflict, "call %s of run %s has been decided already, by %s", d.Call, d.Run, c.verdict.By.ID)
+	case !c.ask.Expires.IsZero() && !time.Now().Before(c.ask.Expires):
+		return decouple.Errorf(decouple.Conflict, "the time to decide on call %s of run %s was over at %s", d.Call, d.Run, c.ask.Expires.Format(time.RFC3339))
+	case d.Approve && slices.Contains(c.approved, d.By.ID):
+		return decouple.Errorf(decouple.Conflict, "%s has approved call %s of run %s already", d.By.ID, d.Call, d.Run)
+	}
+	from := fmt.Sprintf("%s/%s/%s/%t", d.Call, c.ask.Hash, d.By.ID, d.Approve)
+	return e.send(ctx, d.Tenant, d.Run, messageDecision, from, decided{Call: d.Call, Hash: c.ask.Hash, Approve: d.Approve, By: d.By, Why: d.Why, At: stamp()})
+}
+
+// mayDecide refuses whoever may never approve, and whom no rule names.
+func mayDecide(s *State, c *CallRecord, by decouple.Actor) error {
+	if by.ID == "" || by.Kind != decouple.ActorPerson && by.Kind != decouple.ActorService {
+		return decouple.Errorf(decouple.Denied, "only people and services may decide on approvals, not the %s %q", by.Kind, by.ID)
+	}
+	if by.ID == s.By.ID {
+		return decouple.Errorf(decouple.Denied, "%s started the run and may not decide on its approvals: somebody else has to", by.ID)
+	}
+	for _, r := range c.ask.Rules {
+		if r.allows(by.ID) {
+			return nil
+		}
+	}
+	return decouple.Errorf(decouple.Denied, "%s is none of those who decide on this call: %s", by.ID, strings.Join(c.ask.who(), ", "))
+}
+
+// who lists those whom the rules name.
+func (p asked) who() []string {
+	var names []string
+	for _, r := range p.Rules {
+		names = append(names, r.By...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // Resolution is somebody's word on what became of a call whose outcome is unknown.
 type Resolution struct {
@@ -62,7 +180,22 @@ type Resolution struct {
 }
 
 // Resolve tells a run what became of a call.
-func (e *Engine) Resolve(ctx context.Context, r Resolution) error { return errUnbuilt }
+func (e *Engine) Resolve(ctx context.Context, r Resolution) error {
+	r.Tenant = cmp.Or(r.Tenant, decouple.LocalTenant)
+	s, err := Load(ctx, e.Store, r.Tenant, r.Run)
+	if err != nil {
+		return err
+	}
+	c := s.record(r.Call)
+	switch {
+	case c == nil || c.Doubted.IsZero() || s.Ended():
+		return decouple.Errorf(decouple.NotFound, "the outcome of call %s of run %s is not in doubt", r.Call, r.Run)
+	case r.By.ID == "" || r.By.Kind != decouple.ActorPerson && r.By.Kind != decouple.ActorService:
+		return decouple.Errorf(decouple.Denied, "only people and services may say what became of a call, not the %s %q", r.By.Kind, r.By.ID)
+	}
+	from := fmt.Sprintf("%s/%d/%s", r.Call, c.Doubted.UnixMicro(), r.By.ID)
+	return e.send(ctx, r.Tenant, r.Run, messageResolve, from, resolved{Call: r.Call, Redo: r.Redo, Text: r.Text, Failed: r.Failed, By: r.By, Why: r.Why, At: stamp()})
+}
 
 // BusyPolicy says what becomes of input to a session while a turn is going on.
 type BusyPolicy string
@@ -90,7 +223,17 @@ type NewSession struct {
 // OpenSession makes a session: a root run that waits for input, and answers each with a run of the agent that goes on with the conversation.
 // It ends when it is canceled.
 func (e *Engine) OpenSession(ctx context.Context, n NewSession) (decouple.RunID, error) {
-	return "", errUnbuilt
+	n.Tenant, n.Busy = cmp.Or(n.Tenant, decouple.LocalTenant), cmp.Or(n.Busy, BusyQueue)
+	if n.Busy != BusyQueue && n.Busy != BusyReject && n.Busy != BusyInterrupt {
+		return "", decouple.Errorf(decouple.Invalid, "a busy session can queue, reject or interrupt, not %q", n.Busy)
+	}
+	a, err := e.lookup(ctx, n.Tenant, n.Agent)
+	if err != nil {
+		return "", err
+	}
+	p := created{Label: cmp.Or(n.Label, "session with "+string(n.Agent)), Task: json.RawMessage(`""`), Envelope: over(a.Envelope, n.Envelope), By: n.By, Session: n.Busy}
+	p.Run = decouple.Run{Tenant: n.Tenant, Labels: n.Labels, Site: n.Site, IdempotencyKey: n.Key}
+	return e.begin(ctx, p, a)
 }
 
 // Input is what somebody says in a session.
@@ -103,14 +246,32 @@ type Input struct {
 }
 
 // Say puts input into a session and gives its id. Conflict says that the session has ended, or is busy and rejects.
-func (e *Engine) Say(ctx context.Context, in Input) (string, error) { return "", errUnbuilt }
-
-// PutAgent deploys a version of an agent for a tenant: new runs begin with it, runs under way stay on theirs.
-func (e *Engine) PutAgent(ctx context.Context, tenant decouple.TenantID, a decouple.Agent, by decouple.Actor) error {
-	return errUnbuilt
+func (e *Engine) Say(ctx context.Context, in Input) (string, error) {
+	in.Tenant, in.ID = cmp.Or(in.Tenant, decouple.LocalTenant), cmp.Or(in.ID, strings.ToLower(rand.Text()))
+	if strings.TrimSpace(in.Text) == "" {
+		return "", decouple.Errorf(decouple.Invalid, "say something: the input is empty")
+	}
+	s, err := Load(ctx, e.Store, in.Tenant, in.Session)
+	if err != nil {
+		return "", err
+	}
+	open := s.openChildren()
+	switch {
+	case s.Session == "":
+		return "", decouple.Errorf(decouple.Invalid, "run %s is not a session", in.Session)
+	case s.Session == BusyReject && len(open)+len(s.inputs) > 0:
+		return "", decouple.Errorf(decouple.Conflict, "session %s is busy with a turn and takes no input until it has ended", in.Session)
+	}
+	if err := e.send(ctx, in.Tenant, in.Session, messageInput, in.ID, input{ID: in.ID, Text: in.Text, By: in.By, At: stamp()}); err != nil {
+		return "", err
+	}
+	if s.Session == BusyInterrupt {
+		for _, id := range open {
+			_, err := e.Cancel(ctx, in.Tenant, id, Cancellation{By: cmp.Or(in.By.ID, "session"), Why: "interrupted by the next input"})
+			if err != nil && decouple.KindOf(err) != decouple.Conflict { // it has ended meanwhile
+				return in.ID, err
+			}
+		}
+	}
+	return in.ID, nil
 }
-
-// Serve drives all runs of all tenants until ctx ends, and then hands what it has to other nodes. One run's failure ends nobody else.
-func (e *Engine) Serve(ctx context.Context) error { return errUnbuilt }
-
-var errUnbuilt = decouple.Errorf(decouple.Internal, "this is not built yet")

@@ -1,8 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"decouple.dev/decouple"
@@ -28,7 +32,35 @@ type PendingApproval struct {
 
 // Approvals lists what waits for people to decide, oldest first; an empty run is all runs of the tenant, else one run's.
 func Approvals(ctx context.Context, log journal.Reader, tenant decouple.TenantID, run decouple.RunID) ([]PendingApproval, error) {
-	return nil, errUnbuilt
+	rows, err := log.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: run, Wait: []decouple.WaitKind{decouple.WaitPerson}})
+	if err != nil {
+		return nil, err
+	}
+	var out []PendingApproval
+	for _, row := range rows {
+		s, err := Load(ctx, log, row.Tenant, row.ID)
+		if err != nil {
+			return nil, err
+		}
+		for i := s.open; i < len(s.Calls); i++ {
+			if c := s.Calls[i]; c.ask != nil && c.verdict == nil && c.Outcome == nil && !s.Ended() {
+				out = append(out, pending(&s, c))
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b PendingApproval) int { return a.Asked.Compare(b.Asked) })
+	return out, nil
+}
+
+func pending(s *State, c CallRecord) PendingApproval {
+	p := PendingApproval{
+		Run: s.Run.ID, Root: s.Run.Root, Call: c.ID, Agent: s.Run.Agent, Version: s.Run.Version, Tool: c.Name, Args: c.Args, Hash: c.ask.Hash,
+		By: c.ask.who(), Approved: c.approved, Asked: c.ask.At, Expires: c.ask.Expires,
+	}
+	for _, r := range c.ask.Rules {
+		p.Quorum = max(p.Quorum, r.Quorum)
+	}
+	return p
 }
 
 // EffectState says what is known of a call with an effect.
@@ -63,7 +95,68 @@ type EffectRecord struct {
 
 // Effects is the effect ledger of a run and all under it, in order of runs and calls.
 func Effects(ctx context.Context, log journal.Reader, tenant decouple.TenantID, run decouple.RunID) ([]EffectRecord, error) {
-	return nil, errUnbuilt
+	rows, err := under(ctx, log, tenant, run)
+	if err != nil {
+		return nil, err
+	}
+	var out []EffectRecord
+	for _, row := range rows {
+		s, err := Load(ctx, log, tenant, row.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range s.Calls {
+			if c.Effect != "" && c.Effect != decouple.EffectNone {
+				out = append(out, c.ledger(&s))
+			}
+		}
+	}
+	return out, nil
+}
+
+// ledger is a call's line.
+func (c CallRecord) ledger(s *State) EffectRecord {
+	r := EffectRecord{
+		Run: s.Run.ID, Call: c.ID, Tool: c.Name, Effect: c.Effect, Key: effectKey(s.Run.ID, c.ID), Args: c.Args, Attempts: c.Attempts,
+		Approved: c.approved, Resolved: c.Resolved, Started: c.Started, Ended: c.Ended,
+	}
+	switch {
+	case c.Outcome != nil && c.Refused != "":
+		r.State = EffectRefused
+	case c.Outcome != nil && c.Outcome.Error:
+		r.State = EffectFailed
+	case c.Outcome != nil:
+		r.State = EffectDone
+	case !c.Doubted.IsZero(), !c.Started.IsZero() && s.Ended():
+		r.State = EffectUnknown
+	case !c.Started.IsZero():
+		r.State = EffectStarted
+	default:
+		r.State = EffectWaiting
+	}
+	switch {
+	case c.Outcome != nil:
+		r.Result = c.Outcome.Text
+	case r.State == EffectUnknown:
+		r.Result = c.doubt
+	case r.State == EffectWaiting:
+		r.Result = c.failure
+	}
+	return r
+}
+
+// under gives the rows of a run and of all below it, parents before children. No such run is NotFound.
+func under(ctx context.Context, log journal.Reader, tenant decouple.TenantID, run decouple.RunID) ([]journal.RunRow, error) {
+	rows, err := log.Runs(ctx, journal.RunFilter{Tenant: tenant, Root: run.Root()})
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r journal.RunRow) bool { return r.ID != run && !strings.HasPrefix(string(r.ID), string(run)+".") })
+	if len(rows) == 0 {
+		return nil, decouple.Errorf(decouple.NotFound, "there is no run %s", run)
+	}
+	slices.SortStableFunc(rows, func(a, b journal.RunRow) int { return cmp.Compare(a.ID.Depth(), b.ID.Depth()) })
+	return rows, nil
 }
 
 // Standing says what an unfinished run waits for and since when.
@@ -80,7 +173,116 @@ type Standing struct {
 	Remedy string             `json:"remedy,omitempty"`
 }
 
-// Explain says what each unfinished run of a tree waits for, parents before children.
+// Explain says what each unfinished run of a tree waits for, parents before children. What nobody and nothing will ever wake is stuck.
 func Explain(ctx context.Context, log journal.Reader, tenant decouple.TenantID, root decouple.RunID) ([]Standing, error) {
-	return nil, errUnbuilt
+	rows, err := under(ctx, log, tenant, root)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := log.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x := explainer{rows: map[decouple.RunID]journal.RunRow{}, nodes: nodes, now: time.Now()}
+	for _, r := range rows {
+		x.rows[r.ID] = r
+	}
+	var out []Standing
+	for _, r := range rows {
+		if r.Status == decouple.RunEnded {
+			continue
+		}
+		s := Standing{Run: r.ID, Agent: r.Agent, Label: r.Label, Status: r.Status, Wait: r.Wait.Kind, For: r.Wait.For, Since: r.Updated, Until: r.Wake}
+		switch r.Status {
+		case decouple.RunReady:
+			x.ready(&s, r)
+		case decouple.RunRunning:
+			x.running(&s, r)
+		case decouple.RunParked:
+			x.parked(&s, r)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// explainer knows what a standing depends on.
+type explainer struct {
+	rows  map[decouple.RunID]journal.RunRow
+	nodes []journal.Node
+	now   time.Time
+}
+
+// ready is a run that waits for a worker.
+func (x explainer) ready(s *Standing, r journal.RunRow) {
+	s.Wait, s.For = decouple.WaitCapacity, "a worker"
+	fits, alive := false, false
+	for _, n := range x.nodes {
+		alive = alive || n.Alive
+		fits = fits || n.Alive && r.Site.Allows(n.Site)
+	}
+	switch {
+	case fits:
+	case alive:
+		s.Stuck, s.For = true, "a node at the site that it may run at"
+		s.Remedy = fmt.Sprintf("start a node with cloud %q, region %q and labels %v", r.Site.Cloud, r.Site.Region, r.Site.Labels)
+	default:
+		s.Stuck, s.For, s.Remedy = true, "a node: none is alive", "start one with `decouple serve`, or go on with `decouple runs resume "+string(r.Root)+"`"
+	}
+}
+
+// running is a run that a node has; one whose node is gone waits for the end of its lease, or for somebody to resume it.
+func (x explainer) running(s *Standing, r journal.RunRow) {
+	s.For = "node " + string(r.Node) + ", which works on it"
+	for _, n := range x.nodes {
+		if n.Epoch != r.Epoch {
+			continue
+		}
+		if n.Alive {
+			return
+		}
+		s.Until = n.Until
+	}
+	s.Wait, s.For = decouple.WaitLease, "the end of the lease of node "+string(r.Node)+", which is gone"
+	for _, n := range x.nodes {
+		if n.Alive && n.Epoch != r.Epoch && !n.Until.IsZero() {
+			return // another node of the fleet takes it up
+		}
+	}
+	s.Stuck, s.Remedy = true, "go on with `decouple runs resume "+string(r.Root)+"`, or start a node"
+}
+
+// parked is a run that waits for something that the journal names.
+func (x explainer) parked(s *Standing, r journal.RunRow) {
+	timer := !r.Wake.IsZero()
+	switch r.Wait.Kind {
+	case decouple.WaitInterrupted:
+		s.For, s.Stuck = "somebody who resumes it", true
+		s.Remedy = "go on with `decouple runs resume " + string(r.Root) + "`"
+	case decouple.WaitPerson:
+		s.For = "a person: " + r.Wait.For
+	case decouple.WaitTool:
+		if s.For = r.Wait.For; !timer {
+			s.Remedy = "send it with `decouple runs signal " + string(r.ID) + " NAME`"
+		}
+	case decouple.WaitChild:
+		s.For = "its child " + r.Wait.For
+		if timer || r.Inbox >= r.Until {
+			return
+		}
+		for id, c := range x.rows {
+			if c.Status != decouple.RunEnded && id.Parent() == r.ID {
+				return
+			}
+		}
+		s.Stuck, s.Remedy = true, "all its children have ended and no message is left: cancel it, or fork it from its last step"
+	case decouple.WaitTimer:
+		if !timer {
+			s.Stuck, s.Remedy = true, "it waits for a time and none is set: cancel it, or fork it from its last step"
+		}
+	default:
+		if s.For = r.Wait.For; !timer {
+			s.Stuck, s.Remedy = true, "nothing is known that wakes it: cancel it, or fork it from its last step"
+		}
+	}
 }

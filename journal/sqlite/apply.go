@@ -370,8 +370,11 @@ func (b *batch) put(w *work, p journal.Put) error {
 	w.body.Inbox++
 	b.dirty[w.key()] = w
 	b.pages++
-	if w.body.Status == decouple.RunParked && (p.Urgent || w.body.Inbox >= w.body.Until) {
+	switch {
+	case w.body.Status == decouple.RunParked && (p.Urgent || w.body.Inbox >= w.body.Until):
 		b.wake(w)
+	case w.body.Status == decouple.RunRunning && p.Urgent:
+		b.urgents = append(b.urgents, w.run.ID)
 	}
 	return nil
 }

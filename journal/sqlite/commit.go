@@ -34,6 +34,7 @@ type batch struct {
 	restart bool       // the log is to begin anew
 	wakes   []readyRun // pushed when the batch is durable
 	times   []timer
+	urgents []decouple.RunID // at work here, and got an urgent message
 }
 
 // group joins callers. Its mutex guards queue, leading and failed.
@@ -192,6 +193,9 @@ func (s *Store) lead() {
 		}
 		for _, t := range b.times {
 			s.queue.setTimer(t)
+		}
+		for _, id := range b.urgents {
+			s.urgent(id)
 		}
 	}
 	for _, r := range batchOf {

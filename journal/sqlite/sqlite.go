@@ -78,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Node == "" {
 		cfg.Node = decouple.NodeID("n" + strings.ToLower(rand.Text()[:8]))
 	}
-	s := &Store{node: cfg.Node, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
+	s := &Store{node: cfg.Node, urgent: func(decouple.RunID) {}, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
 	s.group.init()
 	s.queue.init()
 	if err := s.open(ctx, cfg); err != nil {
