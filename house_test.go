@@ -37,7 +37,7 @@ var rooms = map[string][]string{
 }
 
 // deciding lists the files and rooms that must not look at a clock, roll dice or touch the outside.
-var deciding = []string{".", "prose", "builtin", "gateway/dialect", "knowledge/document", "engine/apply.go", "engine/next.go", "engine/budget.go", "engine/event.go"}
+var deciding = []string{".", "prose", "builtin", "gateway/dialect", "knowledge/document", "engine/apply.go", "engine/next.go", "engine/budget.go", "engine/event.go", "engine/calls.go", "engine/apply_call.go"}
 
 // impure are the packages that deciding code must not import, and the functions of package time that it must not call.
 var (
