@@ -241,10 +241,12 @@ func testClaimGivenUp(f *fixture) {
 				f.t.Fatalf("round %d: Claim = %q, %v, want another run or an error of kind canceled", round, c.id, c.err)
 			}
 		}
-		for _, n := range m.Create {
-			if !given[n.Run.ID] {
-				f.claim("", n.Run.ID)
+		for len(given) < claims {
+			c, err := f.Claim(f.ctx(), journal.Want{})
+			if err != nil || given[c.Run.ID] {
+				f.t.Fatalf("round %d: Claim = %q, %v, want one of the runs that nobody was given", round, c.Run.ID, err)
 			}
+			given[c.Run.ID] = true
 		}
 	}
 }

@@ -196,7 +196,9 @@ func (w *model) world() world {
 		}
 	}
 	for _, id := range w.order {
-		out.Runs = append(out.Runs, laidDown(w.runs[id].row))
+		row := w.runs[id].row
+		row.Consumed, row.Until = w.runs[id].consumed, w.runs[id].until
+		out.Runs = append(out.Runs, laidDown(row))
 		if left := w.runs[id].inbox[w.runs[id].consumed:]; len(left) > 0 {
 			out.Inboxes[id] = left
 		}
@@ -226,9 +228,9 @@ func (f *fixture) world() world {
 // laidDown is a row without what the contract leaves to the store: clocks, the node's name, what a run waited for that waits no more, and who
 // held one that nobody holds.
 func laidDown(r journal.RunRow) journal.RunRow {
-	r.Node, r.Created, r.Updated = "", time.Time{}, time.Time{}
+	r.Node, r.Created, r.Updated, r.Row = "", time.Time{}, time.Time{}, 0
 	if r.Status != decouple.RunParked {
-		r.Wait = decouple.Wait{}
+		r.Wait, r.Until, r.Wake = decouple.Wait{}, 0, time.Time{}
 	}
 	if r.Status != decouple.RunEnded {
 		r.Cause = decouple.Cause{}

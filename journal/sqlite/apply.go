@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -15,77 +14,6 @@ type stream struct {
 	seq decouple.Seq
 	sum [32]byte
 }
-
-// check refuses what no state of the journal could make valid.
-func check(m journal.Mutation) error {
-	if m.ID == "" {
-		return decouple.Errorf(decouple.Invalid, "a commit needs an id")
-	}
-	whole := m.Stream.Tenant != "" && m.Stream.Kind != "" && m.Stream.ID != ""
-	if !whole && (m.Stream != decouple.Stream{} || len(m.Events) > 0 || m.Status != nil || m.Consume > 0 || len(m.Pin) > 0 || len(m.Put) > 0 || m.Expect != 0) {
-		return decouple.Errorf(decouple.Invalid, "commit %s: the stream %q is not whole: it needs tenant, kind and id", m.ID, m.Stream)
-	}
-	if m.Stream.Kind != decouple.StreamRun && (m.Status != nil || m.Consume > 0) {
-		return decouple.Errorf(decouple.Invalid, "commit %s: only a run has a status and an inbox, not %s", m.ID, m.Stream)
-	}
-	if err := checkEvents(m.ID, m.Events); err != nil {
-		return err
-	}
-	for _, n := range m.Create {
-		if n.Run.ID == "" || n.Run.Tenant == "" || n.Run.Root == "" || n.Run.Agent == "" {
-			return decouple.Errorf(decouple.Invalid, "commit %s: a new run needs id, tenant, root and agent", m.ID)
-		}
-		if err := checkEvents(m.ID, n.Events); err != nil {
-			return err
-		}
-	}
-	for _, p := range m.Put {
-		if p.To == "" || p.Kind == "" || p.From == "" || !jsonOrEmpty(p.Body) {
-			return decouple.Errorf(decouple.Invalid, "commit %s: a message needs a run, a kind, a sender and a body of JSON", m.ID)
-		}
-		if len(p.Body) > journal.MaxPayload {
-			return decouple.Errorf(decouple.TooLarge, "commit %s: a message of %d bytes is over %d: put it as a blob first", m.ID, len(p.Body), journal.MaxPayload)
-		}
-	}
-	return checkStatus(m)
-}
-
-func checkStatus(m journal.Mutation) error {
-	if m.Status == nil {
-		return nil
-	}
-	switch st := m.Status; st.Status {
-	case decouple.RunReady, decouple.RunRunning:
-	case decouple.RunParked:
-		if st.Wait.Kind == decouple.WaitNone {
-			return decouple.Errorf(decouple.Invalid, "commit %s: a run that parks must say what it waits for", m.ID)
-		}
-	case decouple.RunEnded:
-		if st.Cause.Kind == "" {
-			return decouple.Errorf(decouple.Invalid, "commit %s: a run that ends must say why", m.ID)
-		}
-	default:
-		return decouple.Errorf(decouple.Invalid, "commit %s: %q is not a status", m.ID, st.Status)
-	}
-	return nil
-}
-
-func checkEvents(id decouple.CommitID, events []journal.NewEvent) error {
-	for _, e := range events {
-		if e.Kind == "" || e.KindVersion < 1 {
-			return decouple.Errorf(decouple.Invalid, "commit %s: an event needs a kind and a kind version from 1", id)
-		}
-		if len(e.Payload) > journal.MaxPayload {
-			return decouple.Errorf(decouple.TooLarge, "commit %s: the payload of %s has %d bytes, over %d: put it as a blob first", id, e.Kind, len(e.Payload), journal.MaxPayload)
-		}
-		if !jsonOrEmpty(e.Payload) {
-			return decouple.Errorf(decouple.Invalid, "commit %s: the payload of %s is not JSON", id, e.Kind)
-		}
-	}
-	return nil
-}
-
-func jsonOrEmpty(b []byte) bool { return len(b) == 0 || json.Valid(b) }
 
 // mutate checks everything first, so that a mutation that fails has done nothing, and then writes.
 func (b *batch) mutate(m journal.Mutation) (journal.Receipt, error) {
@@ -177,17 +105,14 @@ func (b *batch) checkPuts(m journal.Mutation) ([]*work, error) {
 }
 
 func (b *batch) checkCreates(m journal.Mutation) error {
-	seen := map[string]bool{}
 	for _, n := range m.Create {
 		w, err := b.work(runKey{n.Run.Tenant, n.Run.ID})
 		if err != nil {
 			return err
 		}
-		name := string(n.Run.Tenant) + "/" + string(n.Run.ID)
-		if w != nil || seen[name] {
+		if w != nil {
 			return decouple.Errorf(decouple.Conflict, "commit %s: there is a run %s already", m.ID, n.Run.ID)
 		}
-		seen[name] = true
 		if n.Run.IdempotencyKey == "" {
 			continue
 		}
@@ -195,15 +120,9 @@ func (b *batch) checkCreates(m journal.Mutation) error {
 		if err != nil {
 			return err
 		}
-		key := string(n.Run.Tenant) + "#" + n.Run.IdempotencyKey
-		if v != nil || seen[key] {
-			other := "another run of this commit"
-			if v != nil {
-				other = "run " + str(v[0])
-			}
-			return decouple.Errorf(decouple.Conflict, "commit %s: the idempotency key %q belongs to %s", m.ID, n.Run.IdempotencyKey, other)
+		if v != nil {
+			return decouple.Errorf(decouple.Conflict, "commit %s: the idempotency key %q belongs to run %s", m.ID, n.Run.IdempotencyKey, str(v[0]))
 		}
-		seen[key] = true
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (g *group) ring() {
 
 // Commit makes all of m happen, or nothing.
 func (s *Store) Commit(ctx context.Context, m journal.Mutation) (journal.Receipt, error) {
-	if err := check(m); err != nil {
+	if err := m.Check(); err != nil {
 		return journal.Receipt{}, err
 	}
 	var receipt journal.Receipt
@@ -189,7 +189,7 @@ func (s *Store) lead() {
 	s.passLead()
 	if err == nil {
 		for _, w := range b.wakes {
-			s.queue.push(w)
+			s.offer(w)
 		}
 		for _, t := range b.times {
 			s.queue.setTimer(t)

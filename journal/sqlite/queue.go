@@ -18,6 +18,7 @@ type readyRun struct {
 	root     decouple.RunID
 	priority int
 	age      int64
+	site     decouple.Site
 	taken    bool // and still in the other heap
 }
 
@@ -56,6 +57,13 @@ func (q *queue) close() {
 	case <-q.closed:
 	default:
 		close(q.closed)
+	}
+}
+
+// offer queues a ready run, if it may execute here.
+func (s *Store) offer(r readyRun) {
+	if r.site.Allows(s.site) {
+		s.queue.push(r)
 	}
 }
 

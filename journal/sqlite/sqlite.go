@@ -22,6 +22,7 @@ import (
 type Config struct {
 	Dir   string
 	Node  decouple.NodeID // default: a random name
+	Site  decouple.Site   // where it is: runs that may not execute there are not claimed
 	Owner string          // what the lock file says of this process, default the program's name
 	// AcceptLoss opens a journal whose newest acknowledged events are missing, and forgets them. See Verify.
 	AcceptLoss bool
@@ -31,6 +32,7 @@ type Config struct {
 type Store struct {
 	*Reader
 	node  decouple.NodeID
+	site  decouple.Site
 	epoch journal.Epoch
 	lock  *os.File
 	mark  *mark
@@ -78,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Node == "" {
 		cfg.Node = decouple.NodeID("n" + strings.ToLower(rand.Text()[:8]))
 	}
-	s := &Store{node: cfg.Node, urgent: func(decouple.RunID) {}, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
+	s := &Store{node: cfg.Node, site: cfg.Site, urgent: func(decouple.RunID) {}, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
 	s.group.init()
 	s.queue.init()
 	if err := s.open(ctx, cfg); err != nil {
@@ -230,7 +232,7 @@ func (s *Store) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.queue.push(w.ready())
+		s.offer(w.ready())
 	}
 	return s.loadTimers()
 }

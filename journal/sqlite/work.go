@@ -104,7 +104,7 @@ func (b *batch) work(k runKey) (*work, error) {
 func (w *work) key() runKey { return runKey{w.run.Tenant, w.run.ID} }
 
 func (w *work) ready() readyRun {
-	return readyRun{key: w.key(), root: w.run.Root, priority: w.run.Priority, age: w.id}
+	return readyRun{key: w.key(), root: w.run.Root, priority: w.run.Priority, age: w.id, site: w.run.Site}
 }
 
 // create inserts the rows of a new run.
