@@ -47,6 +47,28 @@ func (c *Client) Cancel(ctx context.Context, id decouple.RunID, why engine.Cance
 	return t.Told, err
 }
 
+// Decide tells a run a decision.
+func (c *Client) Decide(ctx context.Context, d engine.Decision) error {
+	return c.ask(ctx, http.MethodPost, "/v1/decide", d, &none{})
+}
+
+// Resolve tells a run what became of a call.
+func (c *Client) Resolve(ctx context.Context, r engine.Resolution) error {
+	return c.ask(ctx, http.MethodPost, "/v1/resolve", r, &none{})
+}
+
+// Deliver sends a run a signal.
+func (c *Client) Deliver(ctx context.Context, d engine.Delivery) error {
+	return c.ask(ctx, http.MethodPost, "/v1/signal", d, &none{})
+}
+
+// Fork begins a run from a step of another.
+func (c *Client) Fork(ctx context.Context, f engine.Fork) (decouple.RunID, error) {
+	var b begun
+	err := c.ask(ctx, http.MethodPost, "/v1/fork", f, &b)
+	return b.Run, err
+}
+
 // Remove removes the note of an id or path, or all under a folder, and says how many.
 func (c *Client) Remove(ctx context.Context, actor decouple.Actor, idOrPath string) (int, error) {
 	var r removed

@@ -5,6 +5,8 @@
 //
 //	GET    /v1/owner             who owns the folder: [Owner]
 //	POST   /v1/runs/{id}/cancel  an engine.Cancellation; the answer is {"told": n}
+//	POST   /v1/decide            an engine.Decision; likewise /v1/resolve (engine.Resolution), /v1/signal (engine.Delivery) and /v1/fork (engine.Fork), which
+//	                             answers {"run": id}
 //	POST   /v1/notes             [Addition], then the bytes of standard input, if it has any; the answer is a line of [Frame] for each progress, the last with
 //	                             the summary or the error
 //	DELETE /v1/notes             {"note": "id or path"}; the answer is {"removed": n}

@@ -40,6 +40,14 @@ func faultOf(err error) *Fault { return &Fault{decouple.KindOf(err), err.Error()
 // asError is the error that a fault stands for.
 func (f Fault) asError() error { return decouple.Errorf(f.Kind, "%s", f.Message) }
 
+// none answers what has nothing to say but that it was done.
+type none struct{}
+
+// begun answers what makes a run.
+type begun struct {
+	Run decouple.RunID `json:"run"`
+}
+
 // told answers a cancellation.
 type told struct {
 	Told int `json:"told"`

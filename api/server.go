@@ -49,9 +49,39 @@ func (s Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/owner", func(w http.ResponseWriter, _ *http.Request) { answer(w, Owner{os.Getpid(), s.Doing}, nil) })
 	mux.HandleFunc("POST /v1/runs/{id}/cancel", s.cancel)
+	mux.HandleFunc("POST /v1/decide", verb(func(ctx context.Context, d engine.Decision) (none, error) {
+		d.Tenant = s.Tenant
+		return none{}, s.Engine.Decide(ctx, d)
+	}))
+	mux.HandleFunc("POST /v1/resolve", verb(func(ctx context.Context, d engine.Resolution) (none, error) {
+		d.Tenant = s.Tenant
+		return none{}, s.Engine.Resolve(ctx, d)
+	}))
+	mux.HandleFunc("POST /v1/signal", verb(func(ctx context.Context, d engine.Delivery) (none, error) {
+		d.Tenant = s.Tenant
+		return none{}, s.Engine.Deliver(ctx, d)
+	}))
+	mux.HandleFunc("POST /v1/fork", verb(func(ctx context.Context, d engine.Fork) (begun, error) {
+		d.Tenant = s.Tenant
+		id, err := s.Engine.Fork(ctx, d)
+		return begun{id}, err
+	}))
 	mux.HandleFunc("POST /v1/notes", s.add)
 	mux.HandleFunc("DELETE /v1/notes", s.remove)
 	return mux
+}
+
+// verb is a request whose body is all that it says.
+func verb[In, Out any](do func(context.Context, In) (Out, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if _, err := decode(r.Body, &in); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		out, err := do(r.Context(), in)
+		answer(w, out, err)
+	}
 }
 
 func (s Server) cancel(w http.ResponseWriter, r *http.Request) {

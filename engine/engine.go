@@ -355,7 +355,7 @@ func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, work 
 	hands := make(chan journal.Claim)       // to workers that have nothing to do
 	defer close(hands)
 	workers := 0
-	var stalled <-chan time.Time
+	stalled := time.After(patience)
 	for {
 		select {
 		case <-ctx.Done():
@@ -371,6 +371,12 @@ func (d *drive) dispatch(ctx context.Context, claims <-chan journal.Claim, work 
 			}
 			stalled = time.After(patience)
 		case <-stalled:
+			if d.node {
+				continue
+			}
+			if done, err := d.over(ctx); done || err != nil { // another node may have done the rest
+				return err
+			}
 			if err := d.stall(ctx); err != nil {
 				return err
 			}

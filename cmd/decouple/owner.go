@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/gateway"
 	"decouple.dev/decouple/journal"
-	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
 	"decouple.dev/decouple/research"
@@ -31,6 +31,10 @@ type plan struct {
 	model  model
 	agents string // a folder of agent files that go before the embedded ones
 	watch  func(engine.Signal)
+	node   journal.NodeSpec // of a node
+	lease  time.Duration
+	serves bool // it drives all runs, and looks after those of other nodes that are gone
+	log    *slog.Logger
 }
 
 // owner is the process that writes a data folder, with all rooms plugged together.
@@ -46,7 +50,10 @@ type owner struct {
 
 // own opens a data folder for writing and lets other terminals reach this process. Conflict says that another process owns it.
 func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
-	store, err := sqlite.Open(ctx, sqlite.Config{Dir: dir, Owner: p.doing})
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, decouple.Errorf(decouple.Unavailable, "the data folder cannot be made: %w; choose another one with --data", err)
+	}
+	store, err := a.openStore(ctx, dir, p)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +61,9 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 	if err := o.plug(ctx, p); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
-	a.serve(ctx, o, p.doing)
+	if url, err := a.shared(); err == nil && url == "" { // the writers of a shared journal need nobody to write for them
+		a.serve(ctx, o, p.doing)
+	}
 	return o, nil
 }
 
@@ -74,7 +83,7 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	if p.model == nil {
 		p.model = gateway.Builtin{}
 	}
-	o.engine, err = engine.New(engine.Config{Store: o.store, Model: p.model, Tools: tools, Agents: set.Agents(), Watch: p.watch, Actor: me})
+	o.engine, err = engine.New(engine.Config{Store: o.store, Model: p.model, Tools: tools, Agents: set.Agents(), Workers: p.node.Workers, Watch: p.watch, Actor: me, Log: p.log})
 	return err
 }
 
@@ -132,7 +141,7 @@ func (o *owner) close() error {
 
 // reader is a process that only reads a data folder, whoever writes it.
 type reader struct {
-	*sqlite.Reader
+	log
 	notes *knowledge.Base
 }
 
@@ -142,24 +151,34 @@ func (a *app) read(ctx context.Context) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := sqlite.OpenReader(ctx, dir)
+	from, err := a.readLog(ctx)
 	if err != nil {
 		return nil, err
 	}
-	base, err := knowledge.Open(ctx, baseConfig(dir, log, nil))
+	base, err := knowledge.Open(ctx, baseConfig(dir, from, nil))
 	if err != nil {
-		return nil, errors.Join(err, log.Close())
+		return nil, errors.Join(err, from.Close())
 	}
-	return &reader{log, base}, nil
+	return &reader{from, base}, nil
 }
 
-func (r *reader) close() error { return errors.Join(r.notes.Close(), r.Reader.Close()) }
+func (r *reader) close() error { return errors.Join(r.notes.Close(), r.log.Close()) }
 
 // reach runs one of two functions: theirs with the process that owns the data folder, or, if there is none, ours with this process as its owner.
 func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) error, ours func(*owner) error) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
+	}
+	if url, err := a.shared(); err != nil || url != "" {
+		if err != nil {
+			return err
+		}
+		o, err := a.own(ctx, dir, plan{doing: doing})
+		if err != nil {
+			return err
+		}
+		return errors.Join(ours(o), o.close())
 	}
 	for try := 0; ; try++ {
 		client, err := api.Dial(ctx, dir)

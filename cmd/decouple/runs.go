@@ -11,25 +11,24 @@ import (
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/journal"
-	"decouple.dev/decouple/journal/sqlite"
 )
 
 func newRuns(a *app) *cobra.Command {
-	return group("runs", "See, follow, cancel and resume runs",
-		newRunsLs(a), newRunsShow(a), newRunsTail(a), newRunsCancel(a), newRunsResume(a))
+	return group("runs", "See, follow, explain, cancel, resume and fork runs",
+		newRunsLs(a), newRunsShow(a), newRunsTail(a), newRunsWhy(a), newRunsEffects(a), newRunsCancel(a), newRunsResume(a), newRunsFork(a), newRunsSignal(a))
 }
 
-// readLog opens the journal for reading. NotFound says that there is none yet.
-func (a *app) readLog(ctx context.Context) (*sqlite.Reader, error) {
-	dir, err := a.dir()
-	if err != nil {
-		return nil, err
-	}
-	return sqlite.OpenReader(ctx, dir)
-}
-
-// owned says whether a process owns the data folder now.
+// owned says whether a process owns the data folder now, or a node serves the shared journal.
 func (a *app) owned(ctx context.Context) bool {
+	if url, err := a.shared(); err == nil && url != "" {
+		log, err := a.readLog(ctx)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = log.Close() }()
+		nodes, err := log.Nodes(ctx)
+		return err == nil && slices.ContainsFunc(nodes, func(n journal.Node) bool { return n.Alive })
+	}
 	dir, err := a.dir()
 	if err != nil {
 		return false

@@ -7,7 +7,6 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
-	"decouple.dev/decouple/journal/sqlite"
 )
 
 // resumeFlags are the flags of runs resume.
@@ -41,7 +40,7 @@ func (a *app) resume(ctx context.Context, name string, f resumeFlags) error {
 	if err != nil {
 		return err
 	}
-	s, err := stateOf(ctx, dir, name)
+	s, err := a.stateOf(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -79,8 +78,8 @@ func (a *app) resume(ctx context.Context, name string, f resumeFlags) error {
 }
 
 // stateOf reads the root run that a name stands for.
-func stateOf(ctx context.Context, dir, name string) (engine.State, error) {
-	log, err := sqlite.OpenReader(ctx, dir)
+func (a *app) stateOf(ctx context.Context, name string) (engine.State, error) {
+	log, err := a.readLog(ctx)
 	if err != nil {
 		return engine.State{}, err
 	}

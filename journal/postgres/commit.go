@@ -138,9 +138,10 @@ func (s *Store) Commit(ctx context.Context, m journal.Mutation) (journal.Receipt
 	defer g.active.Done()
 	g.queue = append(g.queue, r)
 	if g.leading {
-		r.turn = make(chan bool, 1)
+		turn := make(chan bool, 1)
+		r.turn = turn
 		g.mu.Unlock()
-		if lead := <-r.turn; !lead {
+		if lead := <-turn; !lead {
 			return r.receipt, r.err
 		}
 	} else {
@@ -216,7 +217,9 @@ func (s *Store) commit(batch []*request) {
 		if b, err = s.pack(ctx, batch); err != nil {
 			return err
 		}
-		answer, err = s.send(ctx, b)
+		if answer, err = s.send(ctx, b); err != nil {
+			clear(s.group.heads) // the server may have gone on without what it had told this node
+		}
 		return err
 	})
 	if err != nil {
@@ -288,6 +291,7 @@ type mutation struct {
 	Epoch   int64    `json:"ep"`
 	At      int      `json:"at"`
 	Events  int      `json:"ev"`
+	Prev    string   `json:"prev"` // checksum that the events follow
 	Create  []create `json:"create"`
 	Put     []put    `json:"put"`
 	Pin     []string `json:"pin"`
@@ -375,7 +379,9 @@ func (s *Store) pack(ctx context.Context, batch []*request) (*sending, error) {
 			Checked: len(m.Events) > 0 || m.Status != nil || m.Consume > 0 || m.Expect > 0,
 		}
 		out.Own = m.Stream.Kind == decouple.StreamRun && (len(m.Events) > 0 || m.Status != nil || m.Consume > 0)
-		b.append(i, m.ID, m.Stream, s.group.heads[m.Stream], m.Events)
+		prev := s.group.heads[m.Stream]
+		out.Prev = hex.EncodeToString(prev.sum[:])
+		b.append(i, m.ID, m.Stream, prev, m.Events)
 		for _, n := range m.Create {
 			c, err := b.create(n)
 			if err != nil {

@@ -127,6 +127,10 @@ begin
     v_i := (m->>'at')::int;
     v_n := (m->>'ev')::int;
     if v_n > 0 then
+      perform 1 from stream where tenant = m->>'t' and kind = m->>'k' and name = m->>'n' and seq > 0 and sum <> decode(m->>'prev', 'hex');
+      if found then -- a node that remembers what a failover has lost: it is to read the stream again
+        raise exception 'the checksum of %/%/% is not what was read', m->>'t', m->>'k', m->>'n' using errcode = 'serialization_failure';
+      end if;
       update stream set seq = seq + v_n, sum = p_sums[v_i + v_n] where tenant = m->>'t' and kind = m->>'k' and name = m->>'n' returning id, seq into v_sid, v_seq;
       if not found then
         v_stream := v_stream + 1;

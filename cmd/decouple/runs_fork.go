@@ -1,0 +1,90 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/engine"
+)
+
+func newRunsFork(a *app) *cobra.Command {
+	var f engine.Fork
+	c := &cobra.Command{
+		Use: "fork ID", Short: "Begin a new run from a step of another one",
+		Long: `Begins a new run that knows what another one knew after a step: its answers up to there and their results. Calls with effects after that step are refused, unless
+--effects says that they may happen again.`,
+		Example: "  decouple runs fork rk3v --step 2",
+		Args:    exactly("the id of a run"),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			log, err := a.readLog(ctx)
+			if err != nil {
+				return err
+			}
+			r, err := findRun(ctx, log, args[0])
+			_ = log.Close()
+			if err != nil {
+				return err
+			}
+			f.Tenant, f.Run, f.By = decouple.LocalTenant, r.ID, decouple.Actor{Kind: decouple.ActorPerson, ID: person()}
+			var id decouple.RunID
+			err = a.reach(ctx, "decouple runs fork",
+				func(client *api.Client) error { id, err = client.Fork(ctx, f); return err },
+				func(o *owner) error { id, err = o.engine.Fork(ctx, f); return err })
+			if err != nil {
+				return err
+			}
+			if err := a.told(ctx, id, fmt.Sprintf("run %s begins at step %d of %s", id, f.Step, r.ID)); err != nil {
+				return err
+			}
+			return a.print(string(id) + "\n")
+		},
+	}
+	c.Flags().IntVar(&f.Step, "step", 0, "the last `STEP` that is kept")
+	c.Flags().BoolVar(&f.Effects, "effects", false, "let calls with effects after that step be made again")
+	_ = c.MarkFlagRequired("step")
+	return c
+}
+
+func newRunsSignal(a *app) *cobra.Command {
+	var body, id string
+	c := &cobra.Command{
+		Use: "signal ID NAME", Short: "Send a run the signal that it waits for",
+		Long:    "Sends a run a signal: what its tool signal.wait waits for. A signal that comes before the run waits is kept for it.",
+		Example: `  decouple runs signal rk3v paid --body '{"amount": 12}'`,
+		Args:    exactly("the id of a run", "the name of a signal"),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			if body != "" && !json.Valid([]byte(body)) {
+				return decouple.Errorf(decouple.Invalid, "--body is not JSON: put a text between quotation marks")
+			}
+			log, err := a.readLog(ctx)
+			if err != nil {
+				return err
+			}
+			r, err := findRun(ctx, log, args[0])
+			_ = log.Close()
+			if err != nil {
+				return err
+			}
+			d := engine.Delivery{Tenant: decouple.LocalTenant, Run: r.ID, Name: args[1], Body: json.RawMessage(body), ID: id, By: decouple.Actor{Kind: decouple.ActorPerson, ID: person()}}
+			if body == "" {
+				d.Body = json.RawMessage("null")
+			}
+			err = a.reach(ctx, "decouple runs signal",
+				func(client *api.Client) error { return client.Deliver(ctx, d) },
+				func(o *owner) error { return o.engine.Deliver(ctx, d) })
+			if err != nil {
+				return err
+			}
+			return a.told(ctx, r.ID, fmt.Sprintf("run %s: the signal %s is sent", r.ID, d.Name))
+		},
+	}
+	c.Flags().StringVar(&body, "body", "", "`JSON` that the signal brings")
+	c.Flags().StringVar(&id, "id", "", "`ID` of the signal: a second one with it changes nothing")
+	return c
+}
