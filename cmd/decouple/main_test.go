@@ -9,12 +9,20 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"decouple.dev/decouple/journal/postgres/pgtest"
 )
 
 // TestMain lets this test binary be the command: scripts and tests run it under the name decouple.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"decouple": main})
+	testscript.Main(withServers{m}, map[string]func(){"decouple": main})
 }
+
+// withServers runs the tests and then ends the servers that they started.
+type withServers struct{ m *testing.M }
+
+// Run runs the tests.
+func (w withServers) Run() int { return pgtest.Main(w.m) }
 
 // TestScripts drives the real binary. Beside the usual commands, scripts have:
 //
