@@ -23,7 +23,15 @@ import (
 type benchmark struct {
 	name, short string
 	runs        int
-	run         func(ctx context.Context, dir string) (figures, error)
+	run         func(ctx context.Context, at place) (figures, error)
+	shared      bool // it can be measured on a shared journal too
+}
+
+// place is where a benchmark keeps its journal: a folder, or a database of its own that many nodes share.
+type place struct {
+	dir   string
+	url   string
+	nodes int
 }
 
 // figures are what one run of a benchmark measured, by name.
@@ -32,21 +40,21 @@ type figures map[string]float64
 // benchmarks is the list that `decouple bench` offers.
 func benchmarks() []benchmark {
 	return []benchmark{
-		{"steps", "one run of 1,000 steps: what a durable step takes", 5, benchSteps},
-		{"tree", "364 agents, 1,092 steps: depth 5, fan-out 3, each three steps, the third after its children", 9, benchTree},
-		{"throughput", "200 runs at once, 10 steps each", 9, benchThroughput},
-		{"loop", "from the arrival of an answer to the departure of the next request", 5, benchLoop},
-		{"parked", "100,000 parked runs: memory and time to start", 1, benchParked},
-		{"index", "5,000 documents into the notes", 1, benchIndex},
-		{"query", "searches over 5,000 documents", 1, benchQuery},
+		{"steps", "one run of 1,000 steps: what a durable step takes", 5, benchSteps, true},
+		{"tree", "364 agents, 1,092 steps: depth 5, fan-out 3, each three steps, the third after its children", 9, benchTree, true},
+		{"throughput", "200 runs at once, 10 steps each", 9, benchThroughput, true},
+		{"loop", "from the arrival of an answer to the departure of the next request", 5, benchLoop, true},
+		{"parked", "100,000 parked runs: memory and time to start", 1, benchParked, false},
+		{"index", "5,000 documents into the notes", 1, benchIndex, false},
+		{"query", "searches over 5,000 documents", 1, benchQuery, false},
 	}
 }
 
 // newBench makes `decouple bench`.
-func newBench() *cobra.Command {
+func newBench(a *app) *cobra.Command {
 	var asJSON bool
 	var data string
-	var runs int
+	var runs, nodes int
 	var names []string
 	for _, b := range benchmarks() {
 		names = append(names, b.name)
@@ -58,11 +66,22 @@ func newBench() *cobra.Command {
 		ValidArgs: names,
 		Args:      cobra.OnlyValidArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			url, err := a.shared()
+			if err != nil {
+				return err
+			}
+			if nodes < 1 || nodes > 1 && url == "" {
+				return decouple.Errorf(decouple.Invalid, "--nodes needs a journal that nodes can share: give --store postgres://...")
+			}
 			for _, b := range benchmarks() {
-				if len(args) > 0 && !slices.Contains(args, b.name) {
+				named := slices.Contains(args, b.name)
+				if len(args) > 0 && !named || url != "" && !b.shared && !named {
 					continue
 				}
-				if err := measure(cmd.Context(), b, data, runs, asJSON, cmd.OutOrStdout()); err != nil {
+				if url != "" && !b.shared {
+					return decouple.Errorf(decouple.Invalid, "bench %s measures SQLite and the notes only: leave --store out", b.name)
+				}
+				if err := measure(cmd.Context(), b, place{data, url, nodes}, runs, asJSON, cmd.OutOrStdout()); err != nil {
 					return err
 				}
 			}
@@ -71,6 +90,7 @@ func newBench() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object for each benchmark")
 	c.Flags().StringVar(&data, "data", "", "measure the disk of this folder; a temporary folder is made in it and removed (default: the present folder)")
+	c.Flags().IntVar(&nodes, "nodes", 1, "nodes that share the work, all in this process (with --store)")
 	c.Flags().IntVar(&runs, "runs", 0, "how often to run each (default: 1 to 9, as the benchmark needs)")
 	return c
 }
@@ -86,19 +106,19 @@ func benchHelp() string {
 }
 
 // measure runs a benchmark as often as it needs and prints the median of every figure.
-func measure(ctx context.Context, b benchmark, data string, runs int, asJSON bool, out io.Writer) error {
+func measure(ctx context.Context, b benchmark, at place, runs int, asJSON bool, out io.Writer) error {
 	if runs <= 0 {
 		runs = b.runs
 	}
-	if data == "" {
-		data = "."
+	if at.dir == "" {
+		at.dir = "."
 	}
 	var all []figures
 	for range runs {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		f, err := once(ctx, b, data)
+		f, err := once(ctx, b, at)
 		if err != nil {
 			return fmt.Errorf("bench %s: %w", b.name, err)
 		}
@@ -114,9 +134,9 @@ func measure(ctx context.Context, b benchmark, data string, runs int, asJSON boo
 		low[k], mid[k], high[k] = v[0], v[len(v)/2], v[len(v)-1]
 	}
 	if asJSON {
-		return json.NewEncoder(out).Encode(benchReport(b, runs, low, mid, high))
+		return json.NewEncoder(out).Encode(benchReport(b, at, runs, low, mid, high))
 	}
-	fmt.Fprintf(out, "%s: %s\n  sqlite, every commit synced (WAL and fdatasync); %d runs\n", b.name, b.short, runs)
+	fmt.Fprintf(out, "%s: %s\n  %s, %s; %d runs\n", b.name, b.short, at.store(), at.durability(), runs)
 	for _, k := range slices.Sorted(maps.Keys(mid)) {
 		fmt.Fprintf(out, "  %-22s %12s   (%s to %s)\n", k, digits(mid[k]), digits(low[k]), digits(high[k]))
 	}
@@ -131,9 +151,9 @@ func digits(f float64) string {
 }
 
 // benchReport is the JSON form: medians at the top, and min, median and max of every figure.
-func benchReport(b benchmark, runs int, low, mid, high figures) map[string]any {
+func benchReport(b benchmark, at place, runs int, low, mid, high figures) map[string]any {
 	r := map[string]any{
-		"bench": b.name, "store": "sqlite", "durability": "every commit synced: WAL and fdatasync", "runs": runs,
+		"bench": b.name, "store": at.store(), "durability": at.durability(), "nodes": at.nodes, "runs": runs,
 		"min": low, "median": mid, "max": high,
 	}
 	for k, v := range mid {
@@ -143,8 +163,8 @@ func benchReport(b benchmark, runs int, low, mid, high figures) map[string]any {
 }
 
 // once runs a benchmark in a folder of its own and adds what every benchmark says: the disk, memory, and CPU for each step.
-func once(ctx context.Context, b benchmark, data string) (figures, error) {
-	dir, err := os.MkdirTemp(data, ".decouple-bench-")
+func once(ctx context.Context, b benchmark, at place) (figures, error) {
+	dir, err := os.MkdirTemp(at.dir, ".decouple-bench-")
 	if err != nil {
 		return nil, decouple.Errorf(decouple.Unavailable, "no folder for the benchmark can be made: %w; give one with --data", err)
 	}
@@ -153,7 +173,8 @@ func once(ctx context.Context, b benchmark, data string) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := b.run(ctx, dir)
+	at.dir = dir
+	f, err := b.run(ctx, at)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -71,14 +72,23 @@ func (noTool) Do(context.Context, decouple.Invocation) (decouple.Outcome, error)
 // bed is a journal and an engine in a folder.
 type bed struct {
 	dir    string
-	store  *sqlite.Store
+	store  journal.Store
+	stats  func() (commits, transactions, syncs int64)
+	again  func() (log, error) // opens the journal for reading
 	engine *engine.Engine
+	nodes  []*engine.Engine // that share the work, beside engine
+	done   func() error     // closes what newBed has opened
 	start  time.Time
 	cpu    time.Duration
+	server time.Duration // processor time of the database's server
+	pids   func() []int
 }
 
-func newBed(ctx context.Context, dir string, m engine.Model, watch func(engine.Signal)) (*bed, error) {
-	store, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
+func newBed(ctx context.Context, at place, m engine.Model, watch func(engine.Signal)) (*bed, error) {
+	if at.url != "" {
+		return newSharedBed(ctx, at, m, watch)
+	}
+	store, err := sqlite.Open(ctx, sqlite.Config{Dir: at.dir})
 	if err != nil {
 		return nil, err
 	}
@@ -86,11 +96,18 @@ func newBed(ctx context.Context, dir string, m engine.Model, watch func(engine.S
 		store.Close()
 		return nil, err
 	}
-	e, err := engine.New(engine.Config{
+	e, err := benchEngine(store, m, watch)
+	return &bed{
+		dir: at.dir, store: store, engine: e, stats: store.Stats, done: store.Close, pids: func() []int { return nil },
+		again: func() (log, error) { return sqlite.OpenReader(ctx, at.dir) },
+	}, err
+}
+
+func benchEngine(store journal.Store, m engine.Model, watch func(engine.Signal)) (*engine.Engine, error) {
+	return engine.New(engine.Config{
 		Store: store, Model: m, Tools: []decouple.Tool{noTool{}}, Workers: 256, Watch: watch,
 		Agents: []decouple.Agent{{Name: "node", Version: "bench", Tools: []string{"none"}, Agents: []decouple.AgentName{"node"}}},
 	})
-	return &bed{dir: dir, store: store, engine: e}, err
 }
 
 // warm brings the write-ahead log to the size at which it is used over and over, as in any store that has been at work for some seconds: while a file grows, each sync
@@ -116,39 +133,40 @@ func (b *bed) begin(ctx context.Context, n int) error {
 			return err
 		}
 	}
-	b.start, b.cpu = time.Now(), cpu()
+	b.start, b.cpu, b.server = time.Now(), cpu(), cpuOf(b.pids())
 	return nil
 }
 
 // finish drives everything to its end, closes the store, and counts what a reader finds after reopening.
 func (b *bed) finish(ctx context.Context) (figures, error) {
-	c0, t0, s0 := b.store.Stats()
+	c0, t0, s0 := b.stats()
+	var others sync.WaitGroup
+	helping, stop := context.WithCancel(ctx)
+	for _, n := range b.nodes {
+		others.Go(func() { _ = n.Serve(helping) }) // what it cannot do the first node does
+	}
 	_, err := b.engine.Drive(ctx, decouple.LocalTenant, "")
-	wall, used := time.Since(b.start), cpu()-b.cpu
-	c1, t1, s1 := b.store.Stats()
-	if cerr := b.store.Close(); err == nil {
-		err = cerr
+	wall, used, server := time.Since(b.start), cpu()-b.cpu, cpuOf(b.pids())-b.server
+	c1, t1, s1 := b.stats()
+	stop()
+	others.Wait()
+	log, rerr := b.again()
+	if rerr != nil {
+		return nil, errors.Join(err, rerr, b.done())
 	}
-	if err != nil {
+	agents, steps, rerr := recount(ctx, log)
+	if err = errors.Join(err, rerr, log.Close(), b.done()); err != nil {
 		return nil, err
 	}
-	agents, steps, err := recount(ctx, b.dir)
-	if err != nil {
-		return nil, err
-	}
+	used += server
 	return figures{
-		"wall_s": wall.Seconds(), "agents": float64(agents), "steps": float64(steps), "steps_per_s": float64(steps) / wall.Seconds(),
+		"server_cpu_s": server.Seconds(), "wall_s": wall.Seconds(), "agents": float64(agents), "steps": float64(steps), "steps_per_s": float64(steps) / wall.Seconds(),
 		"cpu_ms_per_step": used.Seconds() * 1000 / float64(steps), "commits": float64(c1 - c0), "transactions": float64(t1 - t0), "syncs": float64(s1 - s0),
 	}, nil
 }
 
-// recount reads from the closed journal how many runs have ended as they should and how many steps they made.
-func recount(ctx context.Context, dir string) (agents, steps int, err error) {
-	r, err := sqlite.OpenReader(ctx, dir)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer r.Close()
+// recount reads from the journal how many runs have ended as they should and how many steps they made.
+func recount(ctx context.Context, r log) (agents, steps int, err error) {
 	rows, err := r.Runs(ctx, journal.RunFilter{})
 	for _, row := range rows {
 		if row.Cause.Kind != decouple.CauseDone {
@@ -160,12 +178,12 @@ func recount(ctx context.Context, dir string) (agents, steps int, err error) {
 	return agents, steps, err
 }
 
-func benchSteps(ctx context.Context, dir string) (figures, error) {
+func benchSteps(ctx context.Context, at place) (figures, error) {
 	const warm, steps = 100, 1100
-	var at []time.Time
-	b, err := newBed(ctx, dir, noModel{steps: steps, depth: -1}, func(s engine.Signal) {
+	var seen []time.Time
+	b, err := newBed(ctx, at, noModel{steps: steps, depth: -1}, func(s engine.Signal) {
 		if s.Kind == engine.SignalStep {
-			at = append(at, s.Time)
+			seen = append(seen, s.Time)
 		}
 	})
 	if err != nil {
@@ -179,24 +197,24 @@ func benchSteps(ctx context.Context, dir string) (figures, error) {
 		return nil, err
 	}
 	var took []time.Duration
-	for i := warm + 1; i < len(at); i++ {
-		took = append(took, at[i].Sub(at[i-1]))
+	for i := warm + 1; i < len(seen); i++ {
+		took = append(took, seen[i].Sub(seen[i-1]))
 	}
 	f["step_p50_us"], f["step_p99_us"] = micros(percentile(took, 50)), micros(percentile(took, 99))
 	return f, nil
 }
 
-func benchTree(ctx context.Context, dir string) (figures, error) {
-	return benchRuns(ctx, dir, noModel{steps: 3, fanOut: 3, depth: 5}, 1)
+func benchTree(ctx context.Context, at place) (figures, error) {
+	return benchRuns(ctx, at, noModel{steps: 3, fanOut: 3, depth: 5}, 1)
 }
 
-func benchThroughput(ctx context.Context, dir string) (figures, error) {
-	return benchRuns(ctx, dir, noModel{steps: 10, depth: -1}, 200)
+func benchThroughput(ctx context.Context, at place) (figures, error) {
+	return benchRuns(ctx, at, noModel{steps: 10, depth: -1}, 200)
 }
 
 // benchRuns drives n root runs at once to their ends.
-func benchRuns(ctx context.Context, dir string, m noModel, n int) (figures, error) {
-	b, err := newBed(ctx, dir, m, nil)
+func benchRuns(ctx context.Context, at place, m noModel, n int) (figures, error) {
+	b, err := newBed(ctx, at, m, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +224,7 @@ func benchRuns(ctx context.Context, dir string, m noModel, n int) (figures, erro
 	return b.finish(ctx)
 }
 
-func benchLoop(ctx context.Context, dir string) (figures, error) {
+func benchLoop(ctx context.Context, at place) (figures, error) {
 	var mu sync.Mutex
 	var took []time.Duration
 	var left time.Time
@@ -219,7 +237,7 @@ func benchLoop(ctx context.Context, dir string) (figures, error) {
 			took = append(took, time.Since(left))
 		}
 	}
-	b, err := newBed(ctx, dir, m, nil)
+	b, err := newBed(ctx, at, m, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ import (
 const parkedRuns = 100_000
 
 // benchParked parks runs and then looks, in a process of its own, how long a start takes and how much memory it needs.
-func benchParked(ctx context.Context, dir string) (figures, error) {
+func benchParked(ctx context.Context, at place) (figures, error) {
+	dir := at.dir
 	store, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
 	if err != nil {
 		return nil, err
@@ -215,7 +216,8 @@ func benchNotes(ctx context.Context, dir string) (*knowledge.Base, figures, func
 	return base, f, shut, nil
 }
 
-func benchIndex(ctx context.Context, dir string) (figures, error) {
+func benchIndex(ctx context.Context, at place) (figures, error) {
+	dir := at.dir
 	_, f, shut, err := benchNotes(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -224,7 +226,8 @@ func benchIndex(ctx context.Context, dir string) (figures, error) {
 	return f, nil
 }
 
-func benchQuery(ctx context.Context, dir string) (figures, error) {
+func benchQuery(ctx context.Context, at place) (figures, error) {
+	dir := at.dir
 	base, f, shut, err := benchNotes(ctx, dir)
 	if err != nil {
 		return nil, err

@@ -102,7 +102,7 @@ func (a *app) root() *cobra.Command {
 	})
 	c.PersistentFlags().StringVar(&a.folder, "data", "", "data folder: a `DIR` (default $DECOUPLE_DATA, or $XDG_DATA_HOME/decouple, or ~/.local/share/decouple)")
 	c.PersistentFlags().StringVar(&a.storeURL, "store", "", "journal: a `URL` such as postgres://user:password@host/database, shared by many nodes (default $DECOUPLE_STORE, or SQLite in the data folder)")
-	c.AddCommand(newServe(a), newNodes(a), newApprovals(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(), newBenchReopen(), newVersion(a), newPDF())
+	c.AddCommand(newServe(a), newNodes(a), newApprovals(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newBenchReopen(), newVersion(a), newPDF())
 	return c
 }
 
