@@ -314,6 +314,7 @@ type create struct {
 	Body     string   `json:"body"`
 	Wake     int64    `json:"wake"`
 	Events   int      `json:"ev"`
+	Last     int      `json:"last"` // place of its last event among those of all the creations of the mutation, from 1
 }
 
 type put struct {
@@ -382,12 +383,15 @@ func (s *Store) pack(ctx context.Context, batch []*request) (*sending, error) {
 		prev := s.group.heads[m.Stream]
 		out.Prev = hex.EncodeToString(prev.sum[:])
 		b.append(i, m.ID, m.Stream, prev, m.Events)
+		last := 0
 		for _, n := range m.Create {
 			c, err := b.create(n)
 			if err != nil {
 				return nil, err
 			}
 			b.append(i, m.ID, decouple.RunStream(n.Run.Tenant, n.Run.ID), streamHead{}, n.Events)
+			last += len(n.Events)
+			c.Last = last
 			out.Create = append(out.Create, c)
 		}
 		for _, p := range m.Put {

@@ -102,7 +102,8 @@ end $$;
 -- beginning, so that batches of all nodes follow each other and positions are dense and in the order of commits; it is one statement, so the lock is never held over a
 -- client's round trip. What it made ready is claimed for up to p_want workers of this node, if nothing older is ready.
 create function commit_batch(p_node text, p_epoch bigint, p_now bigint, p_muts jsonb, p_recs bytea[], p_sums bytea[], p_bodies bytea[],
-  p_want int, p_tenant text, p_root text, p_cloud text, p_region text, p_labels text[], p_notify boolean) returns jsonb language plpgsql as $$
+  p_want int, p_tenant text, p_root text, p_cloud text, p_region text, p_labels text[], p_notify boolean) returns jsonb language plpgsql
+  set plan_cache_mode = 'force_generic_plan' set enable_seqscan = off set jit = off as $$
 declare
   v_pos bigint; v_stream bigint; v_pos0 bigint; v_live boolean; v_busy boolean; m jsonb; x jsonb; st jsonb; v_refused jsonb; v_out jsonb[] := '{}'; v_done done;
   v_i int; v_n int; v_sid bigint; v_seq bigint; v_event text; v_work work; v_ready bigint[] := '{}'; v_claims jsonb[] := '{}'; v_urgent jsonb[] := '{}'; v_tmp bigint; v_left int;
@@ -143,24 +144,24 @@ begin
       v_event := encode(substring(p_sums[v_i + v_n] for 16), 'hex');
     end if;
     v_i := v_i + v_n;
-    for x in select * from jsonb_array_elements(m->'create') loop
-      v_n := (x->>'ev')::int;
-      v_stream := v_stream + 1;
-      insert into stream values (v_stream, x->>'t', 'run', x->>'n', v_n, case when v_n > 0 then p_sums[v_i + v_n] else '' end);
-      if v_n > 0 then
-        insert into event select v_pos + g, v_stream, g, p_recs[v_i + g], p_sums[v_i + g] from generate_series(1, v_n) g;
-        v_pos := v_pos + v_n;
-        v_i := v_i + v_n;
-      end if;
-      insert into run values (v_stream, x->>'t', x->>'n', x->>'root', x->>'parent', x->>'idem', x->>'agent', x->>'spec');
-      v_tmp := (x->>'wake')::bigint;
-      insert into work values (v_stream, x->>'t', x->>'root', (x->>'priority')::int, x->>'cloud', x->>'region',
-        array(select jsonb_array_elements_text(x->'labels')), case when v_tmp > 0 then 'parked' else 'ready' end, case when v_tmp > 0 then 'timer' else '' end,
-        case when v_tmp > 0 then '{"kind":"timer"}' else '' end, x->>'body', '', 0, false, v_n, 0, 0, 0, v_tmp, p_now);
-      if v_tmp = 0 then
-        v_ready := array_append(v_ready, v_stream);
-      end if;
-    end loop;
+    v_n := jsonb_array_length(m->'create');
+    if v_n > 0 then
+      insert into stream select v_stream + c.o, c.x->>'t', 'run', c.x->>'n', (c.x->>'ev')::int, case when (c.x->>'ev')::int > 0 then p_sums[v_i + (c.x->>'last')::int] else '' end
+        from jsonb_array_elements(m->'create') with ordinality c(x, o);
+      insert into run select v_stream + c.o, c.x->>'t', c.x->>'n', c.x->>'root', c.x->>'parent', c.x->>'idem', c.x->>'agent', c.x->>'spec'
+        from jsonb_array_elements(m->'create') with ordinality c(x, o);
+      insert into work select v_stream + c.o, c.x->>'t', c.x->>'root', (c.x->>'priority')::int, c.x->>'cloud', c.x->>'region',
+          array(select jsonb_array_elements_text(c.x->'labels')), case when c.x->>'wake' <> '0' then 'parked' else 'ready' end,
+          case when c.x->>'wake' <> '0' then 'timer' else '' end, case when c.x->>'wake' <> '0' then '{"kind":"timer"}' else '' end,
+          c.x->>'body', '', 0, false, (c.x->>'ev')::int, 0, 0, 0, (c.x->>'wake')::bigint, p_now
+        from jsonb_array_elements(m->'create') with ordinality c(x, o);
+      insert into event select v_pos + (c.x->>'last')::int - (c.x->>'ev')::int + g, v_stream + c.o, g, p_recs[v_i + (c.x->>'last')::int - (c.x->>'ev')::int + g],
+          p_sums[v_i + (c.x->>'last')::int - (c.x->>'ev')::int + g]
+        from jsonb_array_elements(m->'create') with ordinality c(x, o), generate_series(1, (c.x->>'ev')::int) g;
+      select v_ready || coalesce(array_agg(v_stream + c.o) filter (where c.x->>'wake' = '0'), '{}'), v_pos + max((c.x->>'last')::int) into v_ready, v_pos
+        from jsonb_array_elements(m->'create') with ordinality c(x, o);
+      v_stream := v_stream + v_n;
+    end if;
     for x in select * from jsonb_array_elements(m->'put') loop
       select w.* into v_work from stream s join work w using (id) where s.tenant = m->>'t' and s.kind = 'run' and s.name = x->>'to';
       insert into inbox values (v_work.id, v_work.inbox + 1, x->>'kind', x->>'from', p_bodies[(x->>'b')::int]) on conflict (run, kind, sender) do nothing;
@@ -193,7 +194,9 @@ begin
         end if;
       end if;
     end if;
-    update blob set pinned = true where tenant = m->>'t' and id in (select jsonb_array_elements_text(m->'pin')) and not pinned;
+    if m->'pin' <> '[]' then
+      update blob set pinned = true where tenant = m->>'t' and id in (select jsonb_array_elements_text(m->'pin')) and not pinned;
+    end if;
     insert into done values (m->>'id', v_seq, v_pos, v_event, p_now);
     v_out := array_append(v_out, jsonb_build_object('seq', v_seq, 'pos', v_pos, 'event', v_event, 'time', p_now));
   end loop;
