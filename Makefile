@@ -10,7 +10,7 @@ BIN      := bin/decouple
 QUESTION ?= How does a Go program make a write in one goroutine visible to another?
 GODOC    := $(shell $(GO) env GOROOT 2>/dev/null)/doc
 
-.PHONY: demo test build lint check-go clean
+.PHONY: demo test build lint check-go check-postgres clean
 
 check-go:
 	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/doc/install" >&2; exit 1; }
@@ -28,7 +28,17 @@ demo: build
 		$(BIN) research "What does the journal promise when a process is killed?" --docs docs --model builtin --data .demo; \
 	fi
 
-test: check-go
+# The tests start a PostgreSQL of their own. Its server programs are installed where that can be done without asking, and else it is said what is missing.
+check-postgres:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || { command -v pg_config >/dev/null && test -x "$$(pg_config --bindir)/postgres"; } || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing PostgreSQL's server programs for the tests" >&2; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; } >&2; \
+		else \
+			echo "The tests need PostgreSQL's server programs, 15 or newer: install them, on Debian with: apt-get install postgresql" >&2; exit 1; \
+		fi; }
+
+test: check-go check-postgres
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: $$(gofmt -l $$(git ls-files '*.go'))" >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...

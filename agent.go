@@ -36,6 +36,14 @@ type Schedule struct {
 	Task   string       `json:"task"`             // the question of each run
 }
 
+// String is the schedule on one line, or nothing.
+func (s *Schedule) String() string {
+	if s == nil {
+		return "none"
+	}
+	return s.Cron + " " + s.Zone + " missed " + string(s.Missed) + ": " + s.Task
+}
+
 // MissedPolicy says what becomes of scheduled times that nobody was there for.
 type MissedPolicy string
 

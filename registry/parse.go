@@ -75,6 +75,7 @@ func parse(file string, data []byte) parsed {
 		return p
 	}
 	p.keys(root, "", topKeys())
+	p.approvable()
 	for _, key := range []string{"name", "description"} {
 		if p.lines[key] == 0 {
 			p.fault(1, key+" is missing: add a line "+key+": ... to the front matter")
@@ -190,9 +191,6 @@ func (p *parsed) keys(n *yaml.Node, within string, known []key) {
 			p.lines[name] = k.Line
 		}
 		set := find(known, name)
-		if set == nil && within == "" {
-			set = find(plannedKeys(), name)
-		}
 		if set == nil {
 			p.fault(k.Line, unknown(name, within, known))
 			continue

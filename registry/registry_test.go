@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	_ "time/tzdata"
 
 	"github.com/google/go-cmp/cmp"
 

@@ -37,14 +37,8 @@ func topKeys() []key {
 		}},
 		{"writer", func(p *parsed, place string, v *yaml.Node) { p.agent.Writer = p.name(place, v) }},
 		{"envelope", (*parsed).envelope},
-	}
-}
-
-// plannedKeys are keys that files will have one day. To pass over one silently would be to run an agent without a guard that it asks for.
-func plannedKeys() []key {
-	return []key{
-		{"approve", notBuilt("approvals are not enforced, so an agent that needs them must not run")},
-		{"schedule", notBuilt("schedules are not kept, so start the agent by hand")},
+		{"approve", (*parsed).approve},
+		{"schedule", (*parsed).schedule},
 	}
 }
 
@@ -54,18 +48,13 @@ func envelopeKeys() []key {
 		{"usd", (*parsed).usd},
 		{"tokens", count(func(e *decouple.Envelope, n int64) { e.Tokens = n })},
 		{"tool_calls", count(func(e *decouple.Envelope, n int64) { e.ToolCalls = n })},
-		{"time", (*parsed).time},
+		{"time", span(func(p *parsed) *time.Duration { return &p.agent.Envelope.Time })},
+		{"step_time", span(func(p *parsed) *time.Duration { return &p.agent.Envelope.StepTime })},
 		{"agents", count(func(e *decouple.Envelope, n int64) { e.Agents = n })},
 		{"depth", count(func(e *decouple.Envelope, n int64) { e.Depth = int(n) })},
 		{"children", count(func(e *decouple.Envelope, n int64) { e.Children = int(n) })},
 		{"steps", count(func(e *decouple.Envelope, n int64) { e.Steps = int(n) })},
 		{"writeup", (*parsed).writeUp},
-	}
-}
-
-func notBuilt(why string) func(*parsed, string, *yaml.Node) {
-	return func(p *parsed, place string, _ *yaml.Node) {
-		p.fault(p.line(place), quote(place)+" is not built yet: "+why+"; take the key out")
 	}
 }
 
@@ -171,18 +160,25 @@ func (p *parsed) usd(place string, v *yaml.Node) {
 	p.agent.Envelope.USD = m
 }
 
-func (p *parsed) time(place string, v *yaml.Node) {
-	const form = "a span of time above zero, such as 90s, 10m or 1h30m" + noZero
-	s, ok := p.number(place, form, v)
-	if !ok {
-		return
+// span takes a span of time; days may be given as d.
+func span(field func(*parsed) *time.Duration) func(*parsed, string, *yaml.Node) {
+	return func(p *parsed, place string, v *yaml.Node) {
+		const form = "a span of time above zero, such as 90s, 10m, 24h or 3d" + noZero
+		s, ok := p.number(place, form, v)
+		if !ok {
+			return
+		}
+		d, err := time.ParseDuration(s)
+		if days, cut := strings.CutSuffix(s, "d"); cut {
+			n, derr := strconv.ParseUint(days, 10, 12)
+			d, err = time.Duration(n)*24*time.Hour, derr
+		}
+		if err != nil || d <= 0 {
+			p.fault(v.Line, place+" is "+quote(s)+": it must be "+form)
+			return
+		}
+		*field(p) = d
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		p.fault(v.Line, place+" is "+quote(s)+": it must be "+form)
-		return
-	}
-	p.agent.Envelope.Time = d
 }
 
 func (p *parsed) writeUp(place string, v *yaml.Node) {

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // a schedule names a time zone, and not every machine has the database
 
 	"github.com/spf13/cobra"
 

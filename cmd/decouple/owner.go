@@ -105,7 +105,7 @@ func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
 		}
 		sources = append(sources, registry.Source{Name: folder, FS: os.DirFS(folder)})
 	}
-	var names []string
+	names := []string{decouple.ToolSleep, decouple.ToolSignal, decouple.ToolResultRead} // the engine's own
 	for _, t := range tools {
 		names = append(names, t.Spec().Name)
 	}

@@ -1,5 +1,0 @@
-package engine
-
-import "context"
-
-func (e *Engine) keepSchedules(ctx context.Context) { <-ctx.Done() }

@@ -1,0 +1,66 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/engine"
+	"decouple.dev/decouple/journal"
+)
+
+// TestSchedules has two engines look after the schedules of agents that nobody looked after for three hours.
+func TestSchedules(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[decouple.MissedPolicy]int{decouple.MissedAll: 3, decouple.MissedOnce: 1, decouple.MissedSkip: 0} {
+		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
+			last := time.Now().UTC().Add(-3 * time.Hour)
+			at := last.Add(30 * time.Minute).Minute() // half an hour away from now, in either direction
+			s := newStage(t, map[string][]string{"worker": {"say:done"}}, worker(func(a *decouple.Agent) {
+				a.Schedule = &decouple.Schedule{Cron: fmt.Sprintf("%d * * * *", at), Missed: policy, Task: "what is due?"}
+			}), &payments{effect: decouple.EffectNone})
+			b, err := json.Marshal(map[string]any{"at": last})
+			s.fine(err)
+			stream := decouple.Stream{Tenant: decouple.LocalTenant, Kind: decouple.StreamSchedule, ID: "worker"}
+			_, err = s.store.Commit(t.Context(), journal.Mutation{ID: "begun", Stream: stream, Events: []journal.NewEvent{{Kind: "schedule.begun", KindVersion: 1, Payload: b}}})
+			s.fine(err)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			var serving sync.WaitGroup
+			for range 2 {
+				eng, err := engine.New(engine.Config{Store: s.store, Model: s.model, Tools: s.tools, Agents: s.set})
+				s.fine(err)
+				serving.Go(func() { _ = eng.Serve(ctx) })
+			}
+			fired := max(want, 1)
+			for {
+				events, err := s.store.Read(ctx, stream, 0, 0)
+				s.fine(err)
+				rows, err := s.store.Runs(ctx, journal.RunFilter{Status: []decouple.RunStatus{decouple.RunEnded}})
+				s.fine(err)
+				if len(events) == 1+fired && len(rows) == want {
+					break
+				}
+				<-time.After(2 * time.Millisecond)
+			}
+			cancel()
+			serving.Wait()
+			rows, err := s.store.Runs(t.Context(), journal.RunFilter{})
+			s.fine(err)
+			if len(rows) != want {
+				t.Errorf("%d runs for three missed times, want %d", len(rows), want)
+			}
+			for _, r := range rows {
+				if !strings.Contains(r.Label, "what is due?") || !strings.HasPrefix(r.IdempotencyKey, "schedule/worker/") {
+					t.Errorf("a scheduled run is %+v", r)
+				}
+			}
+		})
+	}
+}
