@@ -424,8 +424,8 @@ func TestApprovalBindsTheTool(t *testing.T) {
 	s.fine(s.eng.Decide(t.Context(), engine.Decision{Run: id, Call: "1/1", Approve: true, By: person("ada")}))
 	pay.effect = decouple.EffectIdempotent
 	s.crash(id)
-	s.serve()
 	seq := s.row(id).Seq
+	s.serve()
 	s.until(id, "asked again", func(r journal.RunRow) bool {
 		return r.Status == decouple.RunParked && r.Wait.Kind == decouple.WaitPerson && r.Seq > seq
 	})

@@ -33,7 +33,8 @@ type plan struct {
 	watch  func(engine.Signal)
 	node   journal.NodeSpec // of a node
 	lease  time.Duration
-	serves bool // it drives all runs, and looks after those of other nodes that are gone
+	http   []string // hosts that agents may reach
+	serves bool     // it drives all runs, and looks after those of other nodes that are gone
 	log    *slog.Logger
 }
 
@@ -76,6 +77,7 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	src := research.NewSources(o.notes)
 	o.reports = research.NewCollector(o.store, src)
 	tools := append(tool.Notes(o.notes), research.NewAdd(src, o.reports), research.NewList(o.reports))
+	tools = append(tools, tool.HTTP(tool.HTTPConfig{Allow: p.http})...)
 	set, err := loadAgents(p.agents, tools)
 	if err != nil {
 		return err

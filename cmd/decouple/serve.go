@@ -48,6 +48,7 @@ SIGINT or SIGTERM stops it: what it is doing is handed to the other nodes at onc
 	}
 	f := c.Flags()
 	m.add(f)
+	f.StringSliceVar(&p.http, "allow-host", nil, "`HOST` that the tools http.* may reach, such as api.example.com or *.example.com; may be repeated (default: none)")
 	f.StringVar(&agents, "agents", "", "`FOLDER` of agent files, which go before the embedded ones")
 	f.StringVar((*string)(&p.node.ID), "node", "", "`NAME` of this node (default: random)")
 	f.StringVar(&site, "site", "", "where this node is: `CLOUD[/REGION][,LABEL]...`; it takes only runs that may execute there")

@@ -1,0 +1,4 @@
+package tool
+
+// Public is for tests.
+var Public = public
