@@ -100,6 +100,7 @@ type Run struct {
 // Sources bounds what a run may read: the notes at or under Paths (all notes if empty), in the versions that were in force at AsOf, so that
 // a file that changes while a run is going on, or is parked, changes nothing for it.
 type Sources struct {
-	Paths []string `json:"paths,omitempty"`
-	AsOf  Position `json:"as_of,omitempty"`
+	Tenant TenantID `json:"tenant,omitempty"` // whose notes; empty is the local one's
+	Paths  []string `json:"paths,omitempty"`
+	AsOf   Position `json:"as_of,omitempty"`
 }

@@ -157,6 +157,9 @@ func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
 
 // begin makes a root run of an agent.
 func (e *Engine) begin(ctx context.Context, p created, a decouple.Agent) (decouple.RunID, error) {
+	if p.Run.Sources.Tenant = ""; p.Run.Tenant != decouple.LocalTenant {
+		p.Run.Sources.Tenant = p.Run.Tenant // whatever the caller says: nobody reads the notes of another tenant
+	}
 	m, s, err := e.root(ctx, p, a)
 	if err != nil {
 		return "", err

@@ -1,9 +1,13 @@
-// Package registry answers "who are they, what may they?". Today it knows agents: each is one Markdown file whose front matter says what
+// Package registry answers "who are they, what may they?" of agents and of callers.
+//
+// An agent is one Markdown file whose front matter says what
 // the agent may use, and whose body is its prompt. [Parse] reads one file; [Load] reads folders of them into a [Set] in which every
 // name that an agent refers to leads somewhere.
 //
 // A file is right or it is refused: an unknown key, a wrong type or a number out of range could silently lift a limit. All the faults of a file
 // are reported at once, each with its line and what to do.
+//
+// A caller has a bearer key with a tenant, an actor and a role. [Keys] folds the streams of keys, in which only hashes are kept.
 package registry
 
 import (

@@ -186,7 +186,7 @@ func story(t *testing.T, pump, garden decouple.NoteID) scripted {
 }
 
 // notesOf makes notes of the documents in testdata, and names them.
-func notesOf(t *testing.T) (*sqlite.Store, *knowledge.Base, knowledge.Summary, func(name string) decouple.NoteID) {
+func notesOf(t *testing.T) (*sqlite.Store, *knowledge.Library, knowledge.Summary, func(name string) decouple.NoteID) {
 	t.Helper()
 	ctx := context.Background()
 	dir := t.TempDir()
@@ -195,11 +195,12 @@ func notesOf(t *testing.T) (*sqlite.Store, *knowledge.Base, knowledge.Summary, f
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	base, err := knowledge.Open(ctx, knowledge.Config{Source: store, Writer: store, Index: filepath.Join(dir, "index.db")})
+	library := knowledge.NewLibrary(knowledge.Config{Source: store, Writer: store, Index: filepath.Join(dir, "index.db")})
+	t.Cleanup(func() { _ = library.Close() })
+	base, err := library.Of(ctx, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = base.Close() })
 	docs, err := filepath.Abs("testdata")
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +209,7 @@ func notesOf(t *testing.T) (*sqlite.Store, *knowledge.Base, knowledge.Summary, f
 	if err != nil {
 		t.Fatal(err)
 	}
-	return store, base, added, func(name string) decouple.NoteID {
+	return store, library, added, func(name string) decouple.NoteID {
 		t.Helper()
 		n, err := base.Get(ctx, filepath.Join(docs, name))
 		if err != nil {
@@ -222,8 +223,11 @@ func notesOf(t *testing.T) (*sqlite.Store, *knowledge.Base, knowledge.Summary, f
 func TestQuoteOutsideTheSources(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	store, base, added, id := notesOf(t)
-	src := research.NewSources(base)
+	store, src, added, id := notesOf(t)
+	base, err := src.Of(ctx, "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	pump, err := base.Get(ctx, string(id("pump.md")))
 	if err != nil {
 		t.Fatal(err)
@@ -245,14 +249,13 @@ func TestQuoteOutsideTheSources(t *testing.T) {
 func run(t *testing.T, script func(pump, garden decouple.NoteID) scripted) research.Report {
 	t.Helper()
 	ctx := context.Background()
-	store, base, added, id := notesOf(t)
+	store, src, added, id := notesOf(t)
 	server := httptest.NewServer(script(id("pump.md"), id("garden.md")))
 	t.Cleanup(server.Close)
 	model, err := gateway.NewOpenAI(gateway.Config{URL: server.URL + "/v1", Model: "scripted", Retries: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	src := research.NewSources(base)
 	collector := research.NewCollector(store, src)
 	version := func(n string) decouple.VersionHash { return decouple.VersionHash(strings.Repeat(n, 64)) }
 	searching := []string{decouple.ToolFindingsAdd}

@@ -167,5 +167,5 @@ func (a *app) reportAgain(ctx context.Context, s engine.State, d driven) error {
 		return err
 	}
 	defer func() { _ = r.close() }()
-	return a.report(ctx, research.NewCollector(r, research.NewSources(r.notes)), s.Run.Sources, d)
+	return a.report(ctx, research.NewCollector(r, r.library), s.Run.Sources, d)
 }

@@ -42,7 +42,8 @@ type plan struct {
 type owner struct {
 	dir     string
 	store   journal.Store
-	notes   *knowledge.Base
+	library *knowledge.Library
+	notes   *knowledge.Base // of the local tenant
 	engine  *engine.Engine
 	reports *research.Collector
 	stop    context.CancelFunc
@@ -71,12 +72,12 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 // plug puts the rooms together.
 func (o *owner) plug(ctx context.Context, p plan) error {
 	var err error
-	if o.notes, err = knowledge.Open(ctx, baseConfig(o.dir, o.store, o.store)); err != nil {
+	o.library = knowledge.NewLibrary(baseConfig(o.dir, o.store, o.store))
+	if o.notes, err = o.library.Of(ctx, decouple.LocalTenant); err != nil {
 		return err
 	}
-	src := research.NewSources(o.notes)
-	o.reports = research.NewCollector(o.store, src)
-	tools := append(tool.Notes(o.notes), research.NewAdd(src, o.reports), research.NewList(o.reports))
+	o.reports = research.NewCollector(o.store, o.library)
+	tools := append(tool.Notes(o.library), research.NewAdd(o.library, o.reports), research.NewList(o.reports))
 	tools = append(tools, tool.HTTP(tool.HTTPConfig{Allow: p.http})...)
 	set, err := loadAgents(p.agents, tools)
 	if err != nil {
@@ -135,8 +136,8 @@ func (o *owner) close() error {
 		o.stop()
 		errs = append(errs, <-o.served)
 	}
-	if o.notes != nil {
-		errs = append(errs, o.notes.Close())
+	if o.library != nil {
+		errs = append(errs, o.library.Close())
 	}
 	return errors.Join(append(errs, o.store.Close())...)
 }
@@ -144,7 +145,8 @@ func (o *owner) close() error {
 // reader is a process that only reads a data folder, whoever writes it.
 type reader struct {
 	log
-	notes *knowledge.Base
+	library *knowledge.Library
+	notes   *knowledge.Base // of the local tenant
 }
 
 // read opens a data folder for reading. NotFound says that there is no journal yet.
@@ -157,14 +159,15 @@ func (a *app) read(ctx context.Context) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := knowledge.Open(ctx, baseConfig(dir, from, nil))
+	library := knowledge.NewLibrary(baseConfig(dir, from, nil))
+	base, err := library.Of(ctx, decouple.LocalTenant)
 	if err != nil {
 		return nil, errors.Join(err, from.Close())
 	}
-	return &reader{from, base}, nil
+	return &reader{from, library, base}, nil
 }
 
-func (r *reader) close() error { return errors.Join(r.notes.Close(), r.log.Close()) }
+func (r *reader) close() error { return errors.Join(r.library.Close(), r.log.Close()) }
 
 // reach runs one of two functions: theirs with the process that owns the data folder, or, if there is none, ours with this process as its owner.
 func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) error, ours func(*owner) error) error {
