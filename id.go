@@ -1,6 +1,11 @@
 package decouple
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // TenantID names the owner of data; nothing of one tenant is visible to another.
 type TenantID string
@@ -27,6 +32,18 @@ func (id RunID) Parent() RunID {
 		return id[:i]
 	}
 	return ""
+}
+
+// Compare orders runs as a tree: a parent before its children, children by their ordinals.
+func (id RunID) Compare(other RunID) int {
+	return slices.CompareFunc(strings.Split(string(id), "."), strings.Split(string(other), "."), func(x, y string) int {
+		n, errN := strconv.Atoi(x)
+		m, errM := strconv.Atoi(y)
+		if errN == nil && errM == nil {
+			return cmp.Compare(n, m)
+		}
+		return strings.Compare(x, y)
+	})
 }
 
 // AgentName names an agent, as in its file.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
@@ -17,32 +18,53 @@ import (
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/knowledge"
+	"decouple.dev/decouple/registry"
+	"decouple.dev/decouple/research"
 )
 
-// owner is a server over a data folder of its own.
-func owner(t *testing.T, dir string) (api.Server, *sqlite.Store) {
+// stand puts a server together over a data folder.
+func stand(t testing.TB, dir string, tools ...decouple.Tool) (*api.Server, *sqlite.Store) {
 	t.Helper()
-	store, err := sqlite.Open(t.Context(), sqlite.Config{Dir: dir})
+	ctx := context.Background()
+	store, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	base, err := knowledge.Open(t.Context(), knowledge.Config{Source: store, Writer: store, Index: filepath.Join(dir, "notes.db")})
+	library := knowledge.NewLibrary(knowledge.Config{Source: store, Writer: store, Index: filepath.Join(dir, "notes.db")})
+	t.Cleanup(func() { _ = library.Close() })
+	set, err := registry.Load([]string{"pay"}, registry.Source{Name: "test", FS: fstest.MapFS{"talker.md": {Data: []byte(talker)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = base.Close() })
-	e, err := engine.New(engine.Config{Store: store, Model: gateway.Builtin{}, Agents: []decouple.Agent{{Name: "talker", Version: "v1"}}})
+	hub := api.NewHub(store)
+	e, err := engine.New(engine.Config{Store: store, Model: gateway.Builtin{}, Agents: set.Agents(), Tools: append(tools, noPay{}), Watch: hub.Signal})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return api.Server{Engine: e, Notes: base, Tenant: decouple.LocalTenant, Doing: "a test"}, store
+	return &api.Server{
+		Engine: e, Journal: store, Library: library, Reports: research.NewCollector(store, library), Agents: set, Hub: hub, Doing: "a test",
+		Local: registry.Principal{Tenant: decouple.LocalTenant, Actor: decouple.Actor{Kind: decouple.ActorPerson, ID: "local"}, Role: registry.RoleOwner},
+	}, store
+}
+
+const talker = "---\nname: talker\ndescription: Talks.\n---\nYou talk.\n"
+
+// noPay is a tool that nobody calls.
+type noPay struct{}
+
+func (noPay) Spec() decouple.ToolSpec {
+	return decouple.ToolSpec{Name: "pay", Effect: decouple.EffectOnce, Params: json.RawMessage(`{"type":"object"}`)}
+}
+
+func (noPay) Do(context.Context, decouple.Invocation) (decouple.Outcome, error) {
+	return decouple.Outcome{Text: "paid"}, nil
 }
 
 // listening serves a data folder until the test ends, and gives a client of it.
 func listening(t *testing.T, dir string) (*api.Client, *sqlite.Store) {
 	t.Helper()
-	s, store := owner(t, dir)
+	s, store := stand(t, dir)
 	l, err := api.Listen(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +100,7 @@ func TestSocket(t *testing.T) {
 			t.Errorf("nobody listens, and dialing says %v", err)
 		}
 		c, _ := listening(t, dir)
-		o, err := c.Owner(t.Context())
+		o, err := c.About(t.Context())
 		if err != nil || o.PID != os.Getpid() || o.Doing != "a test" {
 			t.Errorf("the owner is %+v, %v", o, err)
 		}
@@ -148,7 +170,7 @@ func TestCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := c.Cancel(t.Context(), id, engine.Cancellation{By: "me", Why: "enough"}); n != 1 || err != nil {
+	if n, err := c.Cancel(t.Context(), "", id, engine.Cancellation{By: "me", Why: "enough"}); n != 1 || err != nil {
 		t.Fatalf("told %d, %v", n, err)
 	}
 	if _, err := s.Drive(t.Context(), decouple.LocalTenant, id); err != nil {
@@ -159,7 +181,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("the run is %+v, %v", rows, err)
 	}
 	for id, want := range map[decouple.RunID]decouple.Kind{id: decouple.Conflict, "rnothing": decouple.NotFound, "a b/c?d": decouple.NotFound} {
-		if _, err := c.Cancel(t.Context(), id, engine.Cancellation{}); decouple.KindOf(err) != want {
+		if _, err := c.Cancel(t.Context(), "", id, engine.Cancellation{}); decouple.KindOf(err) != want {
 			t.Errorf("canceling %q says %v", id, err)
 		}
 	}
@@ -167,34 +189,24 @@ func TestCancel(t *testing.T) {
 
 // FuzzHandler sends anything to every door: each answer is JSON with a status that fits, and nothing breaks.
 func FuzzHandler(f *testing.F) {
-	dir := f.TempDir()
-	store, err := sqlite.Open(context.Background(), sqlite.Config{Dir: dir})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = store.Close() })
-	base, err := knowledge.Open(context.Background(), knowledge.Config{Source: store, Writer: store, Index: filepath.Join(dir, "notes.db")})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { _ = base.Close() })
-	e, err := engine.New(engine.Config{Store: store, Model: gateway.Builtin{}, Agents: []decouple.Agent{{Name: "talker", Version: "v1"}}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	h := api.Server{Engine: e, Notes: base, Tenant: decouple.LocalTenant}.Handler()
-	for _, body := range []string{`{"by":"me"}`, `{"note":"n1","actor":{}}`, `{"paths":["relative"]}`, `{"paths":[]}`, `{`, `[]`, `{"nope":1}`, ``} {
+	server, _ := stand(f, f.TempDir())
+	h := server.Handler()
+	for _, body := range []string{`{"why":"so"}`, `{"agent":"talker","task":{"question":"?"},"limits":{"time":"x"}}`, `{"actor":{"kind":"person","id":"a"},"role":"viewer"}`, `{"note":"n1","actor":{}}`, `{"paths":["relative"]}`, `{"paths":[]}`, `{`, `[]`, `{"nope":1}`, ``} {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, door := range []struct{ method, path string }{{"POST", "/v1/runs/x/cancel"}, {"DELETE", "/v1/notes"}, {"POST", "/v1/notes"}} {
-			if door.path == "/v1/notes" && door.method == "POST" && strings.Contains(body, "/") {
+		for _, door := range []struct{ method, path string }{
+			{"POST", "/api/v1/runs/x/cancel"}, {"DELETE", "/api/v1/note?note=x"}, {"POST", "/api/v1/notes"}, {"POST", "/api/v1/runs"}, {"POST", "/api/v1/keys"}, {"PUT", "/api/v1/agents/talker"},
+			{"POST", "/api/v1/runs/x/fork"}, {"POST", "/api/v1/runs/x/signals"}, {"POST", "/api/v1/approvals/x/1/1"}, {"POST", "/api/v1/runs/x/calls/1/1/resolve"}, {"POST", "/api/v1/sessions"},
+			{"POST", "/api/v1/sessions/x/input"}, {"POST", "/api/v1/notes/search"}, {"POST", "/api/v1/notes/outline"},
+		} {
+			if door.path == "/api/v1/notes" && strings.Contains(body, "/") {
 				continue // it would add what is on this machine
 			}
 			r := httptest.NewRequest(door.method, "http://owner"+door.path, strings.NewReader(body))
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			if w.Code != http.StatusOK && !json.Valid(w.Body.Bytes()) {
+			if w.Code != http.StatusOK && !json.Valid(w.Body.Bytes()) || w.Code >= 500 && w.Code != 503 {
 				t.Errorf("%s %s %q: %d %s", door.method, door.path, body, w.Code, w.Body)
 			}
 		}

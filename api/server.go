@@ -2,169 +2,213 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
+	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/knowledge"
+	"decouple.dev/decouple/registry"
+	"decouple.dev/decouple/research"
 )
 
-// Server answers for the process that owns a data folder. All fields are required.
+// Server answers for a process that writes a journal. Engine, Journal, Library, Reports and Hub are required.
 type Server struct {
-	Engine *engine.Engine
-	Notes  *knowledge.Base
-	Tenant decouple.TenantID
-	Doing  string // the owner's command
+	Engine  *engine.Engine
+	Journal journal.Reader
+	Library *knowledge.Library
+	Reports *research.Collector
+	Agents  *registry.Set // that the process was started with
+	Hub     *Hub
+	Keys    *registry.Keys // whose bearers may call; nil is that whoever reaches the server is Local
+	Local   registry.Principal
+	Doing   string // the process's command
+	Serves  bool   // it works on every run
+	Node    decouple.NodeID
+	Version string
+	Metrics http.Handler // of GET /metrics; nil has none
+	Log     *slog.Logger // of what goes wrong inside; nil is none
 }
 
-// patience is how long the end of a server waits for requests under way.
-const patience = 10 * time.Second
+// Limits of the transport.
+const (
+	patience   = 10 * time.Second // for headers, and for requests under way when the server ends
+	idle       = 2 * time.Minute
+	maxHeaders = 32 << 10
+	maxBody    = 16 << 20 // of JSON
+	maxNote    = 256 << 20
+)
 
 // Run serves until ctx ends, then lets the requests under way come to their end.
-func (s Server) Run(ctx context.Context, l net.Listener) error {
-	// Requests outlive ctx by the patience of the shutdown: what an asker was told has begun is not cut off.
-	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: patience}
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	// Requests outlive ctx by the patience of the shutdown: what an asker was told has begun is not cut off. Watchers are told to come back elsewhere.
+	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: patience, IdleTimeout: idle, MaxHeaderBytes: maxHeaders,
+		BaseContext: func(net.Listener) context.Context { return base }, ErrorLog: slog.NewLogLogger(s.log().Handler(), slog.LevelDebug)}
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
+		s.Hub.leave()
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
-		stopped <- server.Shutdown(last)
+		err := server.Shutdown(last)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close() // who is still asking has had the patience that there is
+		}
+		stopped <- err
 	}()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return decouple.Errorf(decouple.Unavailable, "the owner's socket failed: %w", err)
+		return decouple.Errorf(decouple.Unavailable, "the server on %s failed: %w", l.Addr(), err)
 	}
 	return <-stopped
 }
 
+func (s *Server) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
+}
+
 // Handler is the interface as HTTP.
-func (s Server) Handler() http.Handler {
+func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/owner", func(w http.ResponseWriter, _ *http.Request) { answer(w, Owner{os.Getpid(), s.Doing}, nil) })
-	mux.HandleFunc("POST /v1/runs/{id}/cancel", s.cancel)
-	mux.HandleFunc("POST /v1/decide", verb(func(ctx context.Context, d engine.Decision) (none, error) {
-		d.Tenant = s.Tenant
-		return none{}, s.Engine.Decide(ctx, d)
-	}))
-	mux.HandleFunc("POST /v1/resolve", verb(func(ctx context.Context, d engine.Resolution) (none, error) {
-		d.Tenant = s.Tenant
-		return none{}, s.Engine.Resolve(ctx, d)
-	}))
-	mux.HandleFunc("POST /v1/signal", verb(func(ctx context.Context, d engine.Delivery) (none, error) {
-		d.Tenant = s.Tenant
-		return none{}, s.Engine.Deliver(ctx, d)
-	}))
-	mux.HandleFunc("POST /v1/fork", verb(func(ctx context.Context, d engine.Fork) (begun, error) {
-		d.Tenant = s.Tenant
-		id, err := s.Engine.Fork(ctx, d)
-		return begun{id}, err
-	}))
-	mux.HandleFunc("POST /v1/notes", s.add)
-	mux.HandleFunc("DELETE /v1/notes", s.remove)
+	for _, r := range routes() {
+		mux.Handle(r.method+" "+r.path, s.answer(r))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, decouple.Errorf(decouple.NotFound, "there is nothing at %s %s; GET /api/v1/openapi.json lists what there is", r.Method, r.URL.Path), "")
+	})
 	return mux
 }
 
-// verb is a request whose body is all that it says.
-func verb[In, Out any](do func(context.Context, In) (Out, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var in In
-		if _, err := decode(r.Body, &in); err != nil {
-			answer(w, nil, err)
+// call is a request with what is known of its caller.
+type call struct {
+	*Server
+	w   http.ResponseWriter
+	r   *http.Request
+	who registry.Principal
+}
+
+func (c *call) ctx() context.Context           { return c.r.Context() }
+func (c *call) tenant() decouple.TenantID      { return c.who.Tenant }
+func (c *call) run() decouple.RunID            { return decouple.RunID(c.r.PathValue("id")) }
+func (c *call) key() string                    { return c.r.Header.Get("Idempotency-Key") }
+func (c *call) base() (*knowledge.Base, error) { return c.Library.Of(c.ctx(), c.tenant()) }
+
+// answer performs a route: whoever may not call it is refused before anything is read.
+func (s *Server) answer(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Server: s, w: w, r: r}
+		began := time.Now()
+		err := s.admit(c, rt)
+		if err == nil {
+			err = rt.do(c)
+		}
+		s.Hub.metrics.served(rt.method+" "+rt.path, decouple.KindOf(err), time.Since(began))
+		if err == nil || errors.Is(err, errAnswered) {
 			return
 		}
-		out, err := do(r.Context(), in)
-		answer(w, out, err)
-	}
-}
-
-func (s Server) cancel(w http.ResponseWriter, r *http.Request) {
-	var c engine.Cancellation
-	if _, err := decode(r.Body, &c); err != nil {
-		answer(w, nil, err)
-		return
-	}
-	n, err := s.Engine.Cancel(r.Context(), s.Tenant, decouple.RunID(r.PathValue("id")), c)
-	answer(w, told{n}, err)
-}
-
-func (s Server) remove(w http.ResponseWriter, r *http.Request) {
-	var what removal
-	if _, err := decode(r.Body, &what); err != nil {
-		answer(w, nil, err)
-		return
-	}
-	n, err := s.Notes.Remove(r.Context(), what.Actor, what.Note)
-	answer(w, removed{n}, err)
-}
-
-// add adds notes and tells its progress line by line while it reads the note that the request may hold.
-func (s Server) add(w http.ResponseWriter, r *http.Request) {
-	var what Addition
-	rest, err := decode(r.Body, &what)
-	if err == nil {
-		err = what.check()
-	}
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	control := http.NewResponseController(w)
-	if err := control.EnableFullDuplex(); err != nil {
-		answer(w, nil, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	tell := func(f Frame) {
-		if b, err := json.Marshal(f); err == nil {
-			_, _ = w.Write(append(b, '\n')) // an asker who has gone also ends r.Context
-			_ = control.Flush()
+		ref := ""
+		if k := decouple.KindOf(err); k == decouple.Internal {
+			ref = strings.ToLower(rand.Text()[:12])
+			s.log().Error("a request failed", "request", ref, "method", r.Method, "path", r.URL.Path, "error", err)
+			err = decouple.Errorf(decouple.Internal, "something is wrong in the server; its log says what under %s", ref)
 		}
-	}
-	last := time.Time{}
-	req := knowledge.Request{Paths: what.Paths, Name: what.Name, Actor: what.Actor, Progress: func(p knowledge.Progress) {
-		if now := time.Now(); now.Sub(last) > 100*time.Millisecond || p.Done == p.Files {
-			last = now
-			tell(Frame{Progress: &p})
-		}
-	}}
-	if what.Stdin {
-		req.Stdin = rest
-	}
-	sum, err := s.Notes.Add(r.Context(), req)
-	if err != nil {
-		tell(Frame{Error: faultOf(err)})
-		return
-	}
-	tell(Frame{Summary: &sum})
+		refuse(w, err, ref)
+	})
 }
 
-// check refuses paths that would mean another place to the owner than to the asker.
-func (a Addition) check() error {
-	for _, p := range a.Paths {
-		if !filepath.IsAbs(p) {
-			return decouple.Errorf(decouple.Invalid, "the path %q is not absolute", p)
+// errAnswered says that a handler has answered an error in its own way, or that the caller has gone.
+var errAnswered = errors.New("answered")
+
+// admit finds out who calls and whether he may.
+func (s *Server) admit(c *call, rt route) error {
+	if rt.right == "" {
+		return nil
+	}
+	if s.Keys == nil {
+		c.who = s.Local
+		if as := c.r.Header.Get(actorHeader); as != "" {
+			kind, id, _ := strings.Cut(as, "/")
+			c.who.Actor = decouple.Actor{Kind: decouple.ActorKind(kind), ID: id}
 		}
+		return nil
+	}
+	bearer, ok := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		c.w.Header().Set("WWW-Authenticate", `Bearer realm="decouple"`)
+		return decouple.Errorf(decouple.Unauthenticated, "this needs a key: send it as the header Authorization: Bearer dck_...")
+	}
+	var err error
+	if c.who, err = s.Keys.Authenticate(c.ctx(), strings.TrimSpace(bearer)); err != nil {
+		c.w.Header().Set("WWW-Authenticate", `Bearer realm="decouple", error="invalid_token"`)
+		return err
+	}
+	if !c.who.Role.May(rt.right) {
+		return decouple.Errorf(decouple.Denied, "the role %s of this key may not %s", c.who.Role, rt.right)
+	}
+	if rt.local {
+		return decouple.Errorf(decouple.Denied, "this is for programs of the server's own machine: it reads paths there; upload notes to /api/v1/notes/{path} instead")
 	}
 	return nil
 }
 
-// answer writes a value or an error.
-func answer(w http.ResponseWriter, v any, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	if err != nil {
-		w.WriteHeader(decouple.KindOf(err).Rule().HTTP)
-		v = Frame{Error: faultOf(err)}
+// actorHeader says on the owner's socket who acts; a server with keys knows it from the key.
+const actorHeader = "Decouple-Actor"
+
+// refuse writes an error.
+func refuse(w http.ResponseWriter, err error, ref string) {
+	f := faultOf(err)
+	f.Request = ref
+	if f.Kind == decouple.RateLimited || f.Kind == decouple.Unavailable {
+		w.Header().Set("Retry-After", "1")
 	}
+	reply(w, f.Kind.Rule().HTTP, Failure{*f})
+}
+
+// reply writes a value.
+func reply[T any](w http.ResponseWriter, status int, v T) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	b, err := json.Marshal(v)
 	if err != nil {
-		b = []byte(`{"error":{"kind":"internal","message":"the answer cannot be written"}}`)
+		status, b = http.StatusInternalServerError, []byte(`{"error":{"kind":"internal","message":"the answer cannot be written"}}`)
 	}
-	_, _ = io.WriteString(w, string(b)+"\n")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n')) // whoever has gone does not read it
+}
+
+// decode reads one JSON value strictly and gives what follows it. Nothing at all is the zero value.
+func decode[T any](r io.Reader, into *T) (rest io.Reader, err error) {
+	limited := &io.LimitedReader{R: r, N: maxBody}
+	d := json.NewDecoder(limited)
+	d.DisallowUnknownFields()
+	err = d.Decode(into)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, io.EOF):
+		return d.Buffered(), nil
+	case limited.N <= 0 || errors.As(err, &tooLarge):
+		return nil, decouple.Errorf(decouple.TooLarge, "the request's JSON is larger than %d MB", maxBody>>20)
+	case err != nil:
+		return nil, decouple.Errorf(decouple.Invalid, "the request's JSON cannot be read: %w", err)
+	}
+	return io.MultiReader(d.Buffered(), r), nil
+}
+
+// about says who answers.
+func (c *call) about() (About, error) {
+	head, err := c.Journal.Head(c.ctx())
+	return About{PID: os.Getpid(), Doing: c.Doing, Serves: c.Serves, Version: c.Version, Node: c.Node, Head: head, You: c.who}, err
 }

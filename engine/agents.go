@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"decouple.dev/decouple"
@@ -123,6 +124,24 @@ func Versions(ctx context.Context, log journal.Reader, tenant decouple.TenantID,
 		out = append(out, AgentVersion{Agent: a, Seq: ev.Seq, At: ev.Time, By: ev.Actor, Put: ev.Kind == kindPut})
 	}
 	return out, nil
+}
+
+// Deployed lists the agents of a tenant that were put.
+func Deployed(ctx context.Context, log journal.Reader, tenant decouple.TenantID) ([]decouple.AgentName, error) {
+	var names []decouple.AgentName
+	f := journal.Filter{Tenant: tenant, Kind: decouple.StreamAgent}
+	for {
+		events, err := log.Scan(ctx, f)
+		if err != nil || len(events) == 0 {
+			return names, err
+		}
+		for _, e := range events {
+			if name := decouple.AgentName(e.Stream.ID); e.Kind == kindPut && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+			f.After = e.Position
+		}
+	}
 }
 
 func readAgent(ctx context.Context, log journal.Reader, tenant decouple.TenantID, ev decouple.Event) (decouple.Agent, error) {

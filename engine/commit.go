@@ -224,7 +224,7 @@ func (m *mutation) child(plan ChildPlan, a decouple.Agent) error {
 	m.Create = append(m.Create, n)
 	m.born = append(m.born, s)
 	m.Pin = append(m.Pin, pins...)
-	m.children = append(m.children, Signal{Kind: SignalCreated, Time: time.Now(), Run: run.ID, Agent: run.Agent, Label: plan.Label})
+	m.children = append(m.children, Signal{Kind: SignalCreated, Time: time.Now(), Tenant: run.Tenant, Run: run.ID, Agent: run.Agent, Label: plan.Label})
 	return err
 }
 

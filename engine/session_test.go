@@ -123,6 +123,20 @@ func TestSession(t *testing.T) {
 			if got := s.turns(id); got != want {
 				t.Errorf("the turns are %s, want %s", got, want)
 			}
+			turns, err := engine.Turns(t.Context(), s.store, decouple.LocalTenant, id)
+			s.fine(err)
+			var said []string
+			for _, turn := range turns {
+				said = append(said, turn.Text+" "+string(turn.State)+" "+turn.Answer)
+			}
+			wantSaid := map[engine.BusyPolicy]string{
+				engine.BusyQueue:     "a answered a, wait b answered a+wait b, c answered a+wait b+c, d answered a+wait b+c+d",
+				engine.BusyReject:    "a answered a, wait b answered a+wait b, d answered a+wait b+d",
+				engine.BusyInterrupt: "a answered a, wait b ended , c answered a+wait b+c, d answered a+wait b+c+d",
+			}[busy]
+			if got := strings.Join(said, ", "); got != wantSaid {
+				t.Errorf("what was said is %q, want %q", got, wantSaid)
+			}
 			_, err = s.eng.Cancel(t.Context(), decouple.LocalTenant, id, engine.Cancellation{By: "ada"})
 			s.fine(err)
 			s.ended(id)

@@ -23,17 +23,18 @@ const (
 
 // Signal tells whoever watches what goes on. Signals are not facts: only the journal has those.
 type Signal struct {
-	Kind  SignalKind
-	Time  time.Time
-	Run   decouple.RunID
-	Agent decouple.AgentName
-	Label string
-	Step  int
-	Text  string // of a token; a tool's name; what it waits for
-	Usage decouple.Usage
-	Cause decouple.Cause
+	Kind   SignalKind
+	Time   time.Time
+	Tenant decouple.TenantID
+	Run    decouple.RunID
+	Agent  decouple.AgentName
+	Label  string
+	Step   int
+	Text   string // of a token; a tool's name; what it waits for
+	Usage  decouple.Usage
+	Cause  decouple.Cause
 }
 
 func (e *Engine) tell(s *State, k SignalKind, text string) {
-	e.Watch(Signal{Kind: k, Time: time.Now(), Run: s.Run.ID, Agent: s.Run.Agent, Label: s.Label, Step: s.Steps, Text: text, Usage: s.Usage, Cause: s.Cause})
+	e.Watch(Signal{Kind: k, Time: time.Now(), Tenant: s.Run.Tenant, Run: s.Run.ID, Agent: s.Run.Agent, Label: s.Label, Step: s.Steps, Text: text, Usage: s.Usage, Cause: s.Cause})
 }

@@ -24,6 +24,12 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
+// MaxSize is the largest file that becomes a note, in bytes.
+const MaxSize = document.MaxSize
+
+// maxPath bounds the path of a note that is uploaded, in bytes.
+const maxPath = 1024
+
 // How an Add spreads its work.
 const (
 	readers    = 2                      // files that are read at once
@@ -37,6 +43,8 @@ type Request struct {
 	Paths    []string       // files and folders
 	Stdin    io.Reader      // a note from standard input, if not nil
 	Name     string         // of that note
+	Path     string         // absolute, of the file that standard input holds the bytes of, which then has no other name
+	Folder   string         // of that path, as it was given
 	Actor    decouple.Actor // who adds
 	Progress func(Progress) // called now and then, never twice at once
 }
@@ -74,8 +82,11 @@ func (b *Base) Add(ctx context.Context, r Request) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
+	if r.Path != "" && (!filepath.IsAbs(r.Path) || filepath.Clean(r.Path) != r.Path || !utf8.ValidString(r.Path) || len(r.Path) > maxPath) {
+		return Summary{}, decouple.Errorf(decouple.Invalid, "the path of a note is absolute and clean, such as /handbook/leave.md, which %q is not", r.Path)
+	}
 	a := &adding{b: b, r: r, w: walk(paths), room: semaphore.NewWeighted(inFlight), wake: make(chan struct{}, 1)}
-	if a.known, err = b.index.known(ctx); err != nil {
+	if a.known, err = b.index.known(ctx, r.Path); err != nil {
 		return Summary{}, err
 	}
 	if err := a.run(ctx); err != nil {
@@ -122,10 +133,11 @@ type knownNote struct {
 	inode int64
 }
 
-// known lists the newest versions by path.
-func (ix *index) known(ctx context.Context) (map[string]knownNote, error) {
+// known lists the newest versions by path, or only that of one path.
+func (ix *index) known(ctx context.Context, only string) (map[string]knownNote, error) {
 	rows, err := ix.db.QueryContext(ctx, `select stream.path, stream.seq, coalesce(note.note, ''), coalesce(note.sha256, ''), coalesce(seen.size, -1), coalesce(seen.time, 0), coalesce(seen.inode, 0)
-		from stream left join note on note.path = stream.path and note.superseded = 0 left join seen on seen.path = stream.path and seen.sha256 = note.sha256`)
+		from stream left join note on note.path = stream.path and note.superseded = 0 left join seen on seen.path = stream.path and seen.sha256 = note.sha256
+		where ?1 = '' or stream.path = ?1`, only)
 	if err != nil {
 		return nil, indexError(err)
 	}
@@ -345,7 +357,13 @@ func (a *adding) stdin(ctx context.Context, docs chan<- made) error {
 		return nil
 	}
 	name := cmp.Or(strings.TrimSpace(a.r.Name), "note")
-	p := "stdin:" + name
+	p, title := "stdin:"+name, name
+	if a.r.Path != "" {
+		p, name, title = a.r.Path, filepath.Base(a.r.Path), ""
+		if rel, err := filepath.Rel(a.r.Folder, p); a.r.Folder != "" && err == nil {
+			name = rel
+		}
+	}
 	data, err := io.ReadAll(io.LimitReader(a.r.Stdin, document.MaxSize+1))
 	if err != nil {
 		a.skip(p, err.Error())
@@ -356,7 +374,7 @@ func (a *adding) stdin(ctx context.Context, docs chan<- made) error {
 		return err
 	}
 	sum := sha256.Sum256(data)
-	d := made{known: a.known[p], data: data, room: weight, note: added{Path: p, Source: name, Title: name}}
+	d := made{known: a.known[p], data: data, room: weight, note: added{Path: p, Folder: a.r.Folder, Source: name, Title: title}}
 	return a.makeNote(ctx, d, hex.EncodeToString(sum[:]), docs)
 }
 
@@ -455,7 +473,7 @@ func (b *Base) Remove(ctx context.Context, actor decouple.Actor, idOrPath string
 	if err := b.CatchUp(ctx, 0); err != nil {
 		return 0, err
 	}
-	known, err := b.index.known(ctx)
+	known, err := b.index.known(ctx, "")
 	if err != nil {
 		return 0, err
 	}

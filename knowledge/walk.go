@@ -2,6 +2,7 @@ package knowledge
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -142,4 +143,32 @@ func (w *walker) file(p, given string, info fs.FileInfo) {
 		w.taken[p] = true
 		w.files = append(w.files, file{p, given, info})
 	}
+}
+
+// Walk hands every file at or under paths that may become a note to put, with the folder that was given for it. It says what was skipped, and which paths under
+// the folders are gone. A file that cannot be read is skipped.
+func Walk(paths []string, progress func(Progress), put func(path, folder string, body io.Reader) error) (skips []Skip, gone func(path string) bool, err error) {
+	w := walk(paths)
+	p := Progress{Files: len(w.files)}
+	for _, f := range w.files {
+		p.AllBytes += f.info.Size()
+	}
+	for _, f := range w.files {
+		body, err := os.Open(f.path)
+		if err != nil {
+			w.skip(f.path, reason(err))
+			continue
+		}
+		err = put(f.path, f.folder, body)
+		_ = body.Close()
+		if err != nil {
+			return w.skips, nil, err
+		}
+		p.Done++
+		p.Bytes += f.info.Size()
+		if progress != nil {
+			progress(p)
+		}
+	}
+	return w.skips, func(path string) bool { return !w.taken[path] }, nil
 }

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -9,13 +13,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/registry"
 	"decouple.dev/decouple/research"
 	"decouple.dev/decouple/tool"
 )
 
 func newAgents(a *app) *cobra.Command {
-	return group("agents", "See and check the files that agents are made of", newAgentsLs(a), newAgentsShow(a), newAgentsCheck(a))
+	return group("agents", "See, check, deploy and compare agents", newAgentsLs(a), newAgentsShow(a), newAgentsCheck(a), newAgentsPut(a), newAgentsDiff(a))
 }
 
 // agentSet reads agents for looking at them only: their tools have nothing behind them.
@@ -28,17 +34,17 @@ func newAgentsLs(a *app) *cobra.Command {
 	var folder string
 	c := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List the agents", Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			set, err := agentSet(folder)
+		RunE: func(c *cobra.Command, _ []string) error {
+			list, err := a.agents(c.Context(), folder)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return a.json(set.Agents())
+				return a.json(list)
 			}
 			var rows [][]string
-			for _, ag := range set.Agents() {
-				rows = append(rows, []string{string(ag.Name), fmt.Sprintf("%.12s", ag.Version), set.File(ag.Name), ag.Description})
+			for _, ag := range list {
+				rows = append(rows, []string{string(ag.Name), fmt.Sprintf("%.12s", ag.Version), ag.Source, ag.Description})
 			}
 			return a.print(table("NAME VERSION FILE DESCRIPTION", rows))
 		},
@@ -53,22 +59,145 @@ func newAgentsShow(a *app) *cobra.Command {
 	var folder string
 	c := &cobra.Command{
 		Use: "show NAME", Short: "Show an agent", Args: exactly("the name of an agent"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			set, err := agentSet(folder)
+		RunE: func(c *cobra.Command, args []string) error {
+			list, err := a.agents(c.Context(), folder)
 			if err != nil {
 				return err
 			}
-			ag, err := set.Agent(decouple.AgentName(args[0]))
+			i := slices.IndexFunc(list, func(ag api.Agent) bool { return string(ag.Name) == args[0] })
+			if i < 0 {
+				set, err := agentSet(folder)
+				if err == nil {
+					_, err = set.Agent(decouple.AgentName(args[0])) // says which name is near
+				}
+				return err
+			}
+			if asJSON {
+				return a.json(list[i])
+			}
+			return a.print(agentText(list[i].Agent, list[i].Source))
+		},
+	}
+	c.Flags().StringVar(&folder, "agents", "", "`DIR` of agent files that go before the built-in ones")
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
+	return c
+}
+
+// agents lists the agents that new runs begin with: of the server, or of the data folder, where those that were put go before the files.
+func (a *app) agents(ctx context.Context, folder string) ([]api.Agent, error) {
+	if there, err := a.remote(); err != nil || there != nil {
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = there.Close() }()
+		return there.Agents(ctx)
+	}
+	set, err := agentSet(folder)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[decouple.AgentName]api.Agent{}
+	for _, ag := range set.Agents() {
+		byName[ag.Name] = api.Agent{Agent: ag, Source: set.File(ag.Name)}
+	}
+	log, err := a.readLog(ctx)
+	if err == nil {
+		defer func() { _ = log.Close() }()
+		var put []decouple.AgentName
+		put, err = engine.Deployed(ctx, log, decouple.LocalTenant)
+		for _, name := range put {
+			versions, verr := engine.Versions(ctx, log, decouple.LocalTenant, name)
+			for _, v := range versions {
+				if v.Put {
+					byName[name] = api.Agent{Agent: v.Agent, Source: "deployed"}
+				}
+			}
+			err = errors.Join(err, verr)
+		}
+	}
+	if err != nil && decouple.KindOf(err) != decouple.NotFound {
+		return nil, err
+	}
+	return slices.SortedFunc(maps.Values(byName), func(x, y api.Agent) int { return strings.Compare(string(x.Name), string(y.Name)) }), nil
+}
+
+func newAgentsPut(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "put FILE", Short: "Deploy a version of an agent: runs that begin from now on have it", Args: exactly("an agent file"),
+		Long: "Deploys a version of an agent. Within a second every node begins new runs with it; runs under way, parked ones too, stay on the version that they began with.",
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			data, err := os.ReadFile(args[0])
+			if err != nil {
+				return decouple.Errorf(decouple.NotFound, "the agent file cannot be read: %w", err)
+			}
+			ag, err := registry.Parse(args[0], data)
+			if err != nil {
+				return err
+			}
+			by := decouple.Actor{Kind: decouple.ActorPerson, ID: person()}
+			err = a.reach(ctx, "decouple agents put",
+				func(there *api.Client) error { _, err := there.PutAgent(ctx, string(ag.Name), data, by); return err },
+				func(o *owner) error {
+					if ag, err = o.agents.Check(args[0], data); err != nil {
+						return err
+					}
+					return o.engine.PutAgent(ctx, decouple.LocalTenant, ag, by)
+				})
+			if err == nil {
+				a.say("agent %s: version %.12s is deployed", ag.Name, ag.Version)
+			}
+			return err
+		},
+	}
+}
+
+func newAgentsDiff(a *app) *cobra.Command {
+	var asJSON bool
+	var from, to string
+	c := &cobra.Command{
+		Use: "diff NAME", Short: "Say what a version of an agent changes", Args: exactly("the name of an agent"),
+		Long:    "Compares two versions of an agent that the journal holds: by default the newest with the one before it. A version is named by the beginning of its hash.",
+		Example: "  decouple agents diff researcher\n  decouple agents diff researcher --from 3f2a --to 9c01",
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx := c.Context()
+			log, err := a.readLog(ctx)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = log.Close() }()
+			name := decouple.AgentName(args[0])
+			versions, err := engine.Versions(ctx, log, decouple.LocalTenant, name)
+			if err != nil {
+				return err
+			}
+			diff, err := api.DiffVersions(name, versions, from, to)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return a.json(ag)
+				return a.json(diff)
 			}
-			return a.print(agentText(ag, set.File(ag.Name)))
+			var b strings.Builder
+			fmt.Fprintf(&b, "%s %.12s to %.12s\n", name, diff.From, diff.To)
+			for _, ch := range diff.Changes {
+				if ch.Lines == nil {
+					fmt.Fprintf(&b, "%s\n- %s\n+ %s\n", ch.Field, cmp.Or(printable(ch.From), "(none)"), cmp.Or(printable(ch.To), "(none)"))
+					continue
+				}
+				fmt.Fprintf(&b, "%s\n", ch.Field)
+				for _, l := range ch.Lines {
+					fmt.Fprintf(&b, "%s %s\n", l[:1], printable(l[1:]))
+				}
+			}
+			if len(diff.Changes) == 0 {
+				b.WriteString("no difference\n")
+			}
+			return a.print(b.String())
 		},
 	}
-	c.Flags().StringVar(&folder, "agents", "", "`DIR` of agent files that go before the built-in ones")
+	c.Flags().StringVar(&from, "from", "", "the earlier version: the beginning of its `HASH` (default: the one before --to)")
+	c.Flags().StringVar(&to, "to", "", "the later version: the beginning of its `HASH` (default: the newest)")
 	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	return c
 }

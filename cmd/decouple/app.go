@@ -20,6 +20,8 @@ type app struct {
 	env      func(string) string
 	folder   string // --data
 	storeURL string // --store
+	server   string // --server
+	keyFile  string // --key-file
 	began    bool   // the command line was understood
 }
 

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
-	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/engine"
 )
 
@@ -130,9 +129,7 @@ journal keeps, and nobody checks it: whoever may write the data folder may say i
 				return err
 			}
 			d := engine.Decision{Tenant: decouple.LocalTenant, Run: list[0].Run, Call: list[0].Call, Approve: yes, Why: why, By: decouple.Actor{Kind: decouple.ActorPerson, ID: as}}
-			err = a.reach(ctx, "decouple approvals "+name,
-				func(client *api.Client) error { return client.Decide(ctx, d) },
-				func(o *owner) error { return o.engine.Decide(ctx, d) })
+			err = a.act(ctx, "decouple approvals "+name, func(v verbs) error { return v.Decide(ctx, d) })
 			if err != nil {
 				return err
 			}

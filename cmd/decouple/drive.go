@@ -92,10 +92,6 @@ func (a *app) report(ctx context.Context, from *research.Collector, src decouple
 	if err != nil {
 		return err
 	}
-	ended := endError(r, d.id)
-	if r.Cause.Kind != decouple.CauseDone && r.Cause.Kind != decouple.CauseExhausted && len(r.Findings) == 0 {
-		return ended // it found nothing and was kept from looking: that is no report
-	}
 	folder := ""
 	if len(src.Paths) == 1 {
 		folder = src.Paths[0]
@@ -105,6 +101,15 @@ func (a *app) report(ctx context.Context, from *research.Collector, src decouple
 		if text, err = r.JSON(); err != nil {
 			return err
 		}
+	}
+	return a.deliver(text, r.Cause, len(r.Findings), d)
+}
+
+// deliver writes a report to where it goes, and gives the error that the cause stands for.
+func (a *app) deliver(text []byte, cause decouple.Cause, found int, d driven) error {
+	ended := endError(cause, found, d.id)
+	if cause.Kind != decouple.CauseDone && cause.Kind != decouple.CauseExhausted && found == 0 {
+		return ended // it found nothing and was kept from looking: that is no report
 	}
 	if d.output.file == "" {
 		return errors.Join(a.print(string(text)), ended)
@@ -117,13 +122,13 @@ func (a *app) report(ctx context.Context, from *research.Collector, src decouple
 }
 
 // endError is the error that the cause of a run's end stands for, nil if it is done.
-func endError(r research.Report, id decouple.RunID) error {
+func endError(cause decouple.Cause, found int, id decouple.RunID) error {
 	kind := decouple.Internal
-	switch r.Cause.Kind {
+	switch cause.Kind {
 	case decouple.CauseDone:
 		return nil
 	case decouple.CauseExhausted:
-		return decouple.Errorf(decouple.Exhausted, "run %s came to the end of its envelope (%s); the report holds what it found until then", id, r.Cause.Why)
+		return decouple.Errorf(decouple.Exhausted, "run %s came to the end of its envelope (%s); the report holds what it found until then", id, cause.Why)
 	case decouple.CauseDeadline:
 		kind = decouple.Deadline
 	case decouple.CauseCanceled:
@@ -131,15 +136,15 @@ func endError(r research.Report, id decouple.RunID) error {
 	case decouple.CauseUnknown:
 		kind = decouple.Unknown
 	case decouple.CauseFailed:
-		if r.Cause.Err != "" {
-			kind = r.Cause.Err
+		if cause.Err != "" {
+			kind = cause.Err
 		}
 	}
 	held := ""
-	if len(r.Findings) > 0 {
+	if found > 0 {
 		held = "; the report holds what it found until then"
 	}
-	return decouple.Errorf(kind, "run %s ended: %s (%s)%s", id, r.Cause.Kind, r.Cause.Why, held)
+	return decouple.Errorf(kind, "run %s ended: %s (%s)%s", id, cause.Kind, cause.Why, held)
 }
 
 // replace writes a file so that it is there whole or as it was before.

@@ -137,7 +137,7 @@ func (x *examinee) Ask(ctx context.Context, c research.Corpus, question string) 
 		return r, err
 	}
 	if r.Cause.Kind != decouple.CauseDone {
-		err = endError(r, id)
+		err = endError(r.Cause, len(r.Findings), id)
 	}
 	return r, err
 }

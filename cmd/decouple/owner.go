@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"decouple.dev/decouple"
@@ -45,7 +46,9 @@ type owner struct {
 	library *knowledge.Library
 	notes   *knowledge.Base // of the local tenant
 	engine  *engine.Engine
+	agents  *registry.Set
 	reports *research.Collector
+	hub     *api.Hub
 	stop    context.CancelFunc
 	served  chan error
 }
@@ -64,7 +67,7 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 		return nil, errors.Join(err, o.close())
 	}
 	if url, err := a.shared(); err == nil && url == "" { // the writers of a shared journal need nobody to write for them
-		a.serve(ctx, o, p.doing)
+		a.serve(ctx, o, p)
 	}
 	return o, nil
 }
@@ -79,14 +82,18 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	o.reports = research.NewCollector(o.store, o.library)
 	tools := append(tool.Notes(o.library), research.NewAdd(o.library, o.reports), research.NewList(o.reports))
 	tools = append(tools, tool.HTTP(tool.HTTPConfig{Allow: p.http})...)
-	set, err := loadAgents(p.agents, tools)
-	if err != nil {
+	if o.agents, err = loadAgents(p.agents, tools); err != nil {
 		return err
+	}
+	o.hub = api.NewHub(o.store)
+	watch := o.hub.Signal
+	if p.watch != nil {
+		watch = func(s engine.Signal) { p.watch(s); o.hub.Signal(s) }
 	}
 	if p.model == nil {
 		p.model = gateway.Builtin{}
 	}
-	o.engine, err = engine.New(engine.Config{Store: o.store, Model: p.model, Tools: tools, Agents: set.Agents(), Workers: p.node.Workers, Watch: p.watch, Actor: me, Log: p.log})
+	o.engine, err = engine.New(engine.Config{Store: o.store, Model: p.model, Tools: tools, Agents: o.agents.Agents(), Workers: p.node.Workers, Watch: watch, Actor: me, Log: p.log})
 	return err
 }
 
@@ -115,8 +122,16 @@ func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
 	return registry.Load(names, sources...)
 }
 
+// server is the owner as other programs reach it: through its socket by whoever may open that.
+func (o *owner) server(p plan) *api.Server {
+	return &api.Server{
+		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log,
+		Local: registry.Principal{Tenant: decouple.LocalTenant, Actor: me, Role: registry.RoleOwner},
+	}
+}
+
 // serve answers other terminals until the owner closes. A folder that cannot hold a socket costs only that.
-func (a *app) serve(ctx context.Context, o *owner, doing string) {
+func (a *app) serve(ctx context.Context, o *owner, p plan) {
 	l, err := api.Listen(ctx, o.dir)
 	if err != nil {
 		a.say("note: other terminals cannot reach this process: %v", err)
@@ -125,8 +140,14 @@ func (a *app) serve(ctx context.Context, o *owner, doing string) {
 	// A process that was interrupted still parks its runs: it goes on answering until it closes.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	o.stop, o.served = stop, make(chan error, 1)
-	server := api.Server{Engine: o.engine, Notes: o.notes, Tenant: decouple.LocalTenant, Doing: doing}
-	go func() { o.served <- server.Run(serving, l) }()
+	s := o.server(p)
+	go func() {
+		var work sync.WaitGroup
+		work.Go(func() { _ = o.hub.Run(serving) })
+		err := s.Run(serving, l)
+		work.Wait()
+		o.served <- err
+	}()
 }
 
 // close ends the socket, the notes and the journal, in this order.
@@ -142,11 +163,21 @@ func (o *owner) close() error {
 	return errors.Join(append(errs, o.store.Close())...)
 }
 
-// reader is a process that only reads a data folder, whoever writes it.
+// notes is what commands ask of notes: those of a data folder, or of a server.
+type notes interface {
+	Add(ctx context.Context, r knowledge.Request) (knowledge.Summary, error)
+	List(ctx context.Context, src decouple.Sources) ([]knowledge.Note, error)
+	Get(ctx context.Context, idOrPath string) (knowledge.Note, error)
+	Text(ctx context.Context, idOrPath string) (string, error)
+	Outline(ctx context.Context, src decouple.Sources, args decouple.OutlineArgs) (decouple.Outline, error)
+	Search(ctx context.Context, src decouple.Sources, args decouple.SearchArgs) (decouple.SearchResult, error)
+}
+
+// reader is a process that only reads a data folder, whoever writes it, or a server.
 type reader struct {
 	log
-	library *knowledge.Library
-	notes   *knowledge.Base // of the local tenant
+	library *knowledge.Library // nil of a server
+	notes   notes              // of the local tenant
 }
 
 // read opens a data folder for reading. NotFound says that there is no journal yet.
@@ -159,6 +190,9 @@ func (a *app) read(ctx context.Context) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	if there, ok := from.(*api.Client); ok {
+		return &reader{log: there, notes: there}, nil
+	}
 	library := knowledge.NewLibrary(baseConfig(dir, from, nil))
 	base, err := library.Of(ctx, decouple.LocalTenant)
 	if err != nil {
@@ -167,10 +201,22 @@ func (a *app) read(ctx context.Context) (*reader, error) {
 	return &reader{from, library, base}, nil
 }
 
-func (r *reader) close() error { return errors.Join(r.library.Close(), r.log.Close()) }
+func (r *reader) close() error {
+	if r.library == nil {
+		return r.log.Close()
+	}
+	return errors.Join(r.library.Close(), r.log.Close())
+}
 
-// reach runs one of two functions: theirs with the process that owns the data folder, or, if there is none, ours with this process as its owner.
+// reach runs one of two functions: theirs with the server that is named or the process that owns the data folder, or, if there is none, ours with this process
+// as its owner.
 func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) error, ours func(*owner) error) error {
+	if there, err := a.remote(); err != nil || there != nil {
+		if err != nil {
+			return err
+		}
+		return errors.Join(theirs(there), there.Close())
+	}
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -202,6 +248,21 @@ func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) 
 		}
 		return errors.Join(ours(o), o.close())
 	}
+}
+
+// verbs is what commands ask of runs: of the engine here, or of a server.
+type verbs interface {
+	Decide(ctx context.Context, d engine.Decision) error
+	Resolve(ctx context.Context, r engine.Resolution) error
+	Deliver(ctx context.Context, d engine.Delivery) error
+	Fork(ctx context.Context, f engine.Fork) (decouple.RunID, error)
+	OpenSession(ctx context.Context, n engine.NewSession) (decouple.RunID, error)
+	Say(ctx context.Context, in engine.Input) (string, error)
+}
+
+// act does what is the same here and there.
+func (a *app) act(ctx context.Context, doing string, do func(verbs) error) error {
+	return a.reach(ctx, doing, func(c *api.Client) error { return do(c) }, func(o *owner) error { return do(o.engine) })
 }
 
 // tries bounds how often an owner that does not answer is looked for again, with a pause before each.

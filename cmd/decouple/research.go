@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/research"
@@ -84,6 +86,13 @@ func (a *app) research(ctx context.Context, question string, f researchFlags) er
 	if err != nil {
 		return err
 	}
+	there, err := a.serving(ctx)
+	if err != nil {
+		return err
+	}
+	if there != nil {
+		return errors.Join(a.researchThere(ctx, there, engine.Start{Agent: research.Lead, Task: decouple.Task{Question: question}, Envelope: f.envelope()}, paths, f), there.Close())
+	}
 	m, err := a.choose(f.model, decouple.Price{})
 	if err != nil {
 		return err
@@ -99,7 +108,7 @@ func (a *app) research(ctx context.Context, question string, f researchFlags) er
 		return err
 	}
 	defer func() { _ = o.close() }() // what is acknowledged is kept, whatever closing says
-	src, err := a.sources(ctx, o, paths)
+	src, err := a.sources(ctx, o.notes, o.store.Head, paths)
 	if err != nil {
 		return err
 	}
@@ -110,6 +119,23 @@ func (a *app) research(ctx context.Context, question string, f researchFlags) er
 		return err
 	}
 	return a.drive(ctx, o, v, driven{id: id, output: f.output, again: append(f.model.again(), agentsAgain(f.agents)...)})
+}
+
+// researchThere has a server do it.
+func (a *app) researchThere(ctx context.Context, there *api.Client, st engine.Start, paths []string, f researchFlags) error {
+	if len(f.model.again()) > 0 || f.agents != "" {
+		return decouple.Errorf(decouple.Invalid, "the server has its own model and agents: give --model, --model-url and --agents to `decouple serve`, and deploy agents with `decouple agents put`")
+	}
+	var err error
+	if st.Sources, err = a.sources(ctx, there, there.Head, paths); err != nil {
+		return err
+	}
+	st.Key, st.By = rand.Text(), decouple.Actor{Kind: decouple.ActorPerson, ID: person()}
+	id, err := there.Start(ctx, st)
+	if err != nil {
+		return err
+	}
+	return a.follow(ctx, there, driven{id: id, output: f.output})
 }
 
 // agentsAgain is how --agents is given once more.
@@ -149,10 +175,10 @@ func existing(flag string, paths []string) ([]string, error) {
 }
 
 // sources adds the documents given and says what the run may read. Nothing to read is an error that says what to do.
-func (a *app) sources(ctx context.Context, o *owner, paths []string) (decouple.Sources, error) {
+func (a *app) sources(ctx context.Context, n notes, head func(context.Context) (decouple.Position, error), paths []string) (decouple.Sources, error) {
 	src := decouple.Sources{Paths: paths}
 	if len(paths) > 0 {
-		sum, err := o.notes.Add(ctx, knowledge.Request{Paths: paths, Actor: me, Progress: a.progress()})
+		sum, err := n.Add(ctx, knowledge.Request{Paths: paths, Actor: me, Progress: a.progress()})
 		a.err.draw(nil)
 		if err != nil {
 			return src, interruptedAdd(ctx, err)
@@ -160,13 +186,13 @@ func (a *app) sources(ctx context.Context, o *owner, paths []string) (decouple.S
 		a.sayAdded(sum, 10)
 		src.AsOf = sum.Position
 	} else {
-		head, err := o.store.Head(ctx)
+		at, err := head(ctx)
 		if err != nil {
 			return src, err
 		}
-		src.AsOf = head
+		src.AsOf = at
 	}
-	list, err := o.notes.List(ctx, src)
+	list, err := n.List(ctx, src)
 	switch {
 	case err != nil:
 		return src, err

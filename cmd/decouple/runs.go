@@ -18,9 +18,9 @@ func newRuns(a *app) *cobra.Command {
 		newRunsLs(a), newRunsShow(a), newRunsTail(a), newRunsWhy(a), newRunsEffects(a), newRunsCancel(a), newRunsResume(a), newRunsFork(a), newRunsSignal(a))
 }
 
-// owned says whether a process owns the data folder now, or a node serves the shared journal.
+// owned says whether a process owns the data folder now, or a node serves the shared or remote journal.
 func (a *app) owned(ctx context.Context) bool {
-	if url, err := a.shared(); err == nil && url != "" {
+	if url, err := a.shared(); a.address() != "" || err == nil && url != "" {
 		log, err := a.readLog(ctx)
 		if err != nil {
 			return false
@@ -40,6 +40,9 @@ func (a *app) owned(ctx context.Context) bool {
 // findRun gives the run that a name stands for: its id, or the beginning of the id of exactly one tree.
 func findRun(ctx context.Context, log journal.Reader, name string) (journal.RunRow, error) {
 	var none journal.RunRow
+	if rows, err := log.Runs(ctx, journal.RunFilter{Tenant: decouple.LocalTenant, ID: decouple.RunID(name)}); err != nil || len(rows) == 1 && name != "" {
+		return append(rows, none)[0], err
+	}
 	root, below, isChild := strings.Cut(name, ".")
 	roots, err := log.Runs(ctx, journal.RunFilter{Tenant: decouple.LocalTenant, Roots: true})
 	if err != nil {
@@ -70,40 +73,8 @@ func findRun(ctx context.Context, log journal.Reader, name string) (journal.RunR
 // tree gives the rows of a tree in its order.
 func tree(ctx context.Context, log journal.Reader, root decouple.RunID) ([]journal.RunRow, error) {
 	rows, err := log.Runs(ctx, journal.RunFilter{Tenant: decouple.LocalTenant, Root: root})
-	slices.SortFunc(rows, func(x, y journal.RunRow) int { return comparePaths(x.ID, y.ID) })
+	slices.SortFunc(rows, func(x, y journal.RunRow) int { return x.ID.Compare(y.ID) })
 	return rows, err
-}
-
-// runJSON is a run as machines read it.
-type runJSON struct {
-	ID        decouple.RunID     `json:"id"`
-	Parent    decouple.RunID     `json:"parent"`
-	Root      decouple.RunID     `json:"root"`
-	Agent     decouple.AgentName `json:"agent"`
-	Question  string             `json:"question"`
-	Status    decouple.RunStatus `json:"status"`
-	Wait      decouple.Wait      `json:"wait,omitzero"` // of a parked run
-	Cause     decouple.CauseKind `json:"cause"`         // of an ended run
-	Why       string             `json:"why,omitempty"`
-	Steps     int                `json:"steps"`
-	TokensIn  int64              `json:"tokens_in"`
-	TokensOut int64              `json:"tokens_out"`
-	USD       float64            `json:"usd"`
-	Created   time.Time          `json:"created"`
-	Updated   time.Time          `json:"updated"`
-	WallMS    int64              `json:"wall_ms"`
-}
-
-func asJSON(rows []journal.RunRow) []runJSON {
-	out := make([]runJSON, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, runJSON{
-			ID: r.ID, Parent: r.Parent, Root: r.Root, Agent: r.Agent, Question: r.Label, Status: r.Status, Wait: r.Wait, Cause: r.Cause.Kind, Why: r.Cause.Why,
-			Steps: r.Steps, TokensIn: r.Usage.TokensIn, TokensOut: r.Usage.TokensOut, USD: r.Usage.Cost.Dollars(),
-			Created: r.Created, Updated: r.Updated, WallMS: r.Updated.Sub(r.Created).Milliseconds(),
-		})
-	}
-	return out
 }
 
 // standing is a run's status in words; left says that it is at work in no process.

@@ -32,7 +32,10 @@ func newRunsCancel(a *app) *cobra.Command {
 			told := 0
 			wish := engine.Cancellation{By: person(), Why: why}
 			err = a.reach(ctx, "decouple runs cancel",
-				func(client *api.Client) error { told, err = client.Cancel(ctx, r.ID, wish); return err },
+				func(client *api.Client) error {
+					told, err = client.Cancel(ctx, decouple.LocalTenant, r.ID, wish)
+					return err
+				},
 				func(o *owner) error { told, err = o.cancel(ctx, r.ID, wish); return err })
 			if err != nil {
 				return err

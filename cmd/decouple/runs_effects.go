@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
-	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/engine"
 )
 
@@ -41,9 +40,7 @@ and nobody recorded its outcome, because a process died in the middle of it. It 
 					Tenant: decouple.LocalTenant, Run: r.ID, Call: decouple.CallID(resolve), Redo: redo, Text: result, Failed: failed, Why: why,
 					By: decouple.Actor{Kind: decouple.ActorPerson, ID: as},
 				}
-				err := a.reach(ctx, "decouple runs effects",
-					func(client *api.Client) error { return client.Resolve(ctx, res) },
-					func(o *owner) error { return o.engine.Resolve(ctx, res) })
+				err := a.act(ctx, "decouple runs effects", func(v verbs) error { return v.Resolve(ctx, res) })
 				if err != nil {
 					return err
 				}

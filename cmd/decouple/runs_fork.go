@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
-	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/engine"
 )
 
@@ -32,9 +31,7 @@ func newRunsFork(a *app) *cobra.Command {
 			}
 			f.Tenant, f.Run, f.By = decouple.LocalTenant, r.ID, decouple.Actor{Kind: decouple.ActorPerson, ID: person()}
 			var id decouple.RunID
-			err = a.reach(ctx, "decouple runs fork",
-				func(client *api.Client) error { id, err = client.Fork(ctx, f); return err },
-				func(o *owner) error { id, err = o.engine.Fork(ctx, f); return err })
+			err = a.act(ctx, "decouple runs fork", func(v verbs) error { id, err = v.Fork(ctx, f); return err })
 			if err != nil {
 				return err
 			}
@@ -75,9 +72,7 @@ func newRunsSignal(a *app) *cobra.Command {
 			if body == "" {
 				d.Body = json.RawMessage("null")
 			}
-			err = a.reach(ctx, "decouple runs signal",
-				func(client *api.Client) error { return client.Deliver(ctx, d) },
-				func(o *owner) error { return o.engine.Deliver(ctx, d) })
+			err = a.act(ctx, "decouple runs signal", func(v verbs) error { return v.Deliver(ctx, d) })
 			if err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/journal"
 )
 
@@ -31,7 +32,7 @@ func newRunsLs(a *app) *cobra.Command {
 			}
 			rows = newestFirst(rows)
 			if json {
-				return a.json(asJSON(rows))
+				return a.json(api.RunsOf(rows))
 			}
 			if len(rows) == 0 {
 				a.say("there are no runs yet: start one with `decouple research \"QUESTION\" --docs PATH`")
@@ -63,7 +64,7 @@ func newestFirst(rows []journal.RunRow) []journal.RunRow {
 		if c := began[y.Root].Compare(began[x.Root]); c != 0 {
 			return c
 		}
-		return comparePaths(x.ID, y.ID)
+		return x.ID.Compare(y.ID)
 	})
 	return rows
 }

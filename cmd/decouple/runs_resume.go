@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,18 @@ func (a *app) resume(ctx context.Context, name string, f resumeFlags) error {
 		return err
 	}
 	d := driven{id: s.Run.ID, output: f.output, again: append(f.model.again(), agentsAgain(f.agents)...)}
-	if s.Ended() {
+	there, err := a.serving(ctx)
+	switch {
+	case err != nil:
+		return err
+	case there != nil && !s.Ended():
+		if _, err := there.Resume(ctx, decouple.LocalTenant, s.Run.ID); err != nil {
+			return errors.Join(err, there.Close())
+		}
+		return errors.Join(a.follow(ctx, there, d), there.Close())
+	case there != nil:
+		return errors.Join(a.reportThere(ctx, there, d), there.Close())
+	case s.Ended():
 		return a.reportAgain(ctx, s, d)
 	}
 	m, err := a.choose(f.model, s.Price)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/journal"
 )
 
@@ -37,7 +38,7 @@ func newRunsShow(a *app) *cobra.Command {
 				}
 			}
 			if json {
-				return a.json(asJSON(kept))
+				return a.json(api.RunsOf(kept))
 			}
 			left := r.Status != decouple.RunEnded && !a.owned(ctx)
 			if left {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/journal"
 )
 
@@ -43,20 +44,26 @@ var errEnded = errors.New("the run has ended")
 const ended decouple.EventKind = "run.ended"
 
 func (a *app) tail(ctx context.Context, log journal.Reader, id decouple.RunID, asJSON bool) error {
-	err := log.Follow(ctx, 0, func(e decouple.Event) error {
-		in := e.Stream.ID == string(id) || strings.HasPrefix(e.Stream.ID, string(id)+".")
-		if e.Stream.Kind != decouple.StreamRun || e.Stream.Tenant != decouple.LocalTenant || !in {
-			return nil
-		}
+	show := func(e decouple.Event) error {
 		line := eventLine(e)
 		if asJSON {
-			b, err := json.Marshal(asEvent(e))
+			b, err := json.Marshal(api.EventOf(e))
 			if err != nil {
 				return err
 			}
 			line = string(b)
 		}
-		if err := a.print(line + "\n"); err != nil {
+		return a.print(line + "\n")
+	}
+	if there, ok := log.(*api.Client); ok {
+		return there.Watch(ctx, id, 0, show, nil)
+	}
+	err := log.Follow(ctx, 0, func(e decouple.Event) error {
+		in := e.Stream.ID == string(id) || strings.HasPrefix(e.Stream.ID, string(id)+".")
+		if e.Stream.Kind != decouple.StreamRun || e.Stream.Tenant != decouple.LocalTenant || !in {
+			return nil
+		}
+		if err := show(e); err != nil {
 			return err
 		}
 		if e.Kind == ended && e.Stream.ID == string(id) {
@@ -68,26 +75,6 @@ func (a *app) tail(ctx context.Context, log journal.Reader, id decouple.RunID, a
 		return nil
 	}
 	return err
-}
-
-// eventJSON is an event as machines read it.
-type eventJSON struct {
-	Position  decouple.Position  `json:"position"`
-	Time      string             `json:"time"`
-	Run       string             `json:"run"`
-	Seq       decouple.Seq       `json:"seq"`
-	Kind      decouple.EventKind `json:"kind"`
-	Version   int                `json:"version"`
-	ID        decouple.EventID   `json:"id"`
-	Causation decouple.EventID   `json:"causation,omitempty"`
-	Actor     decouple.Actor     `json:"actor"`
-	Payload   json.RawMessage    `json:"payload"`
-}
-
-const precise = "2006-01-02T15:04:05.000000Z07:00"
-
-func asEvent(e decouple.Event) eventJSON {
-	return eventJSON{e.Position, e.Time.Format(precise), e.Stream.ID, e.Seq, e.Kind, e.KindVersion, e.ID, e.Causation, e.Actor, e.Payload}
 }
 
 // glimpse is what a line says of an event's payload; what a kind does not have stays empty.

@@ -19,6 +19,7 @@ const workers = 64
 func newServe(a *app) *cobra.Command {
 	var m modelFlags
 	var p plan
+	var l listen
 	var agents, site string
 	c := &cobra.Command{
 		Use: "serve", Short: "Run a node: work on all runs of the journal until it is stopped",
@@ -26,6 +27,9 @@ func newServe(a *app) *cobra.Command {
 have scheduled, and takes up the runs of nodes that are gone. Many nodes share one journal with
 --store postgres://...; give each a data folder of its own for its index of notes. Without --store
 the journal is SQLite in the data folder, and there is one node.
+
+It answers programs and other commands (--server) at --listen, over HTTP, each with a key; the first key is made and shown at the first
+start, and others with ` + "`decouple keys create`" + `. An address that other machines can reach needs --tls-cert and --tls-key.
 
 SIGINT or SIGTERM stops it: what it is doing is handed to the other nodes at once.`,
 		Example: `  decouple serve
@@ -42,12 +46,17 @@ SIGINT or SIGTERM stops it: what it is doing is handed to the other nodes at onc
 			if p.model, err = a.choose(m, decouple.Price{}); err != nil {
 				return err
 			}
+			l.given = c.Flags().Changed("listen")
+			if err := l.check(); err != nil {
+				return err
+			}
 			p.agents, p.doing, p.serves, p.node.Version, p.log = agents, "decouple serve", true, version, slog.New(plainLog{a})
-			return a.serveNode(c.Context(), p)
+			return a.serveNode(c.Context(), p, l)
 		},
 	}
 	f := c.Flags()
 	m.add(f)
+	l.add(f)
 	f.StringSliceVar(&p.http, "allow-host", nil, "`HOST` that the tools http.* may reach, such as api.example.com or *.example.com; may be repeated (default: none)")
 	f.StringVar(&agents, "agents", "", "`FOLDER` of agent files, which go before the embedded ones")
 	f.StringVar((*string)(&p.node.ID), "node", "", "`NAME` of this node (default: random)")
@@ -73,7 +82,7 @@ func parseSite(s string) (decouple.Site, error) {
 }
 
 // serveNode runs a node until ctx ends.
-func (a *app) serveNode(ctx context.Context, p plan) error {
+func (a *app) serveNode(ctx context.Context, p plan, l listen) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -91,12 +100,17 @@ func (a *app) serveNode(ctx context.Context, p plan) error {
 	}
 	for _, n := range nodes {
 		if n.Epoch == o.store.Epoch() {
+			p.node.ID = n.ID
 			a.say("node %s is at work; %s; stop it with Ctrl-C", n.ID, p.model.Describe())
 		}
 	}
+	stop, err := a.listen(ctx, o, p, l)
+	if err != nil {
+		return errors.Join(err, o.close())
+	}
 	err = o.engine.Serve(ctx)
 	a.say("stopping: what was under way is handed over")
-	return errors.Join(err, o.close())
+	return errors.Join(err, stop(), o.close())
 }
 
 // takeUp makes what an earlier process of this data folder left ready again. In a shared journal the nodes do so for each other.

@@ -41,8 +41,11 @@ func (a *app) openStore(ctx context.Context, dir string, p plan) (journal.Store,
 	return postgres.Open(ctx, postgres.Config{URL: url, Node: p.node, Lease: p.lease, Fleet: p.serves})
 }
 
-// readLog opens the journal for reading. NotFound says that there is none yet.
+// readLog opens the journal for reading: that of the server, if one is named. NotFound says that there is none yet.
 func (a *app) readLog(ctx context.Context) (log, error) {
+	if there, err := a.remote(); err != nil || there != nil {
+		return there, err
+	}
 	url, err := a.shared()
 	if err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func TestComparePaths(t *testing.T) {
 		a, b decouple.RunID
 		want int
 	}{{"r", "r.1", -1}, {"r.2", "r.10", -1}, {"r.1.9", "r.2", -1}, {"r.3", "r.3", 0}} {
-		if got := comparePaths(tt.a, tt.b); got != tt.want {
+		if got := tt.a.Compare(tt.b); got != tt.want {
 			t.Errorf("%s and %s: %d, want %d", tt.a, tt.b, got, tt.want)
 		}
 	}

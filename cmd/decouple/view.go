@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -173,7 +171,7 @@ func (v *view) lines(now time.Time) []string {
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b *node) int { return comparePaths(a.id, b.id) })
+	slices.SortFunc(all, func(a, b *node) int { return a.id.Compare(b.id) })
 	if all[0].cause != "" {
 		sum.ended = all[0].ended
 	}
@@ -223,16 +221,4 @@ func (s *screen) row(n *node, now time.Time, width int) string {
 		return clip(pad(word, 16)+" "+left, width-1)
 	}
 	return pad(clip(left, room), room) + "  " + s.paint(colour, pad(word, 16)) + "  " + s.paint(dim, right)
-}
-
-// comparePaths orders runs as a tree: a parent before its children, these as they were spawned.
-func comparePaths(a, b decouple.RunID) int {
-	return slices.CompareFunc(strings.Split(string(a), "."), strings.Split(string(b), "."), func(x, y string) int {
-		n, errN := strconv.Atoi(x)
-		m, errM := strconv.Atoi(y)
-		if errN == nil && errM == nil {
-			return cmp.Compare(n, m)
-		}
-		return strings.Compare(x, y)
-	})
 }
