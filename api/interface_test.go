@@ -502,7 +502,22 @@ func TestStream(t *testing.T) {
 	talk := read[api.Begun](s, ada, "POST", "/api/v1/sessions", `{"agent":"talker"}`)
 	path := "/api/v1/runs/" + string(talk.Run) + "/events"
 	var got []string
-	live := 0
+	live := make(chan int, 1)
+	here := make(chan struct{})
+	go func() { // stays
+		n := 0
+		s.stream(ada, path, "", func(e sse) bool {
+			switch {
+			case e.event == "live":
+				n++
+			case e.event == "run.created" && strings.Contains(e.data, `"seq":1,`) && strings.Contains(e.data, `"run":"`+string(talk.Run)+`"`):
+				close(here)
+			}
+			return true
+		})
+		live <- n
+	}()
+	<-here
 	watched := make(chan struct{})
 	first := make(chan struct{})
 	go func() {
@@ -511,7 +526,6 @@ func TestStream(t *testing.T) {
 		for done := false; !done; {
 			code := s.stream(ada, path, last, func(e sse) bool {
 				if e.event == "live" {
-					live++
 					return true
 				}
 				if len(got) == 0 {
@@ -549,8 +563,8 @@ func TestStream(t *testing.T) {
 	if strings.Join(got, " ") != strings.Join(want, " ") || len(want) < 20 {
 		t.Errorf("the stream brought\n%v\nof\n%v", got, want)
 	}
-	if live == 0 {
-		t.Error("nothing live was shown")
+	if n := <-live; n < 5 {
+		t.Errorf("%d live frames were shown", n)
 	}
 }
 
