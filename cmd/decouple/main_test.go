@@ -30,6 +30,9 @@ func (w withServers) Run() int { return pgtest.Main(w.m) }
 //	asked N                waits until the model server at $MODEL_URL was asked N times, all in all
 //	hold N                 the server leaves every call after the Nth without an answer
 //	release                the server answers again
+//	serve ARGS...          a node at a free port, whose address is then $SERVER; the first key that it shows is $KEY
+//	halt [kill]            ends the node with SIGTERM, or with SIGKILL
+//	until REGEXP command.. runs a command again until its standard output has this, for at most 20 s
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	docs, err := filepath.Abs("testdata/docs")
@@ -42,6 +45,9 @@ func TestScripts(t *testing.T) {
 			s := newModelServer()
 			e.Defer(s.close)
 			e.Values[serverKey{}] = s
+			n := &scriptNode{}
+			e.Defer(func() { n.end(os.Kill) })
+			e.Values[nodeKey{}] = n
 			e.Setenv("MODEL_URL", s.url())
 			e.Setenv("DOCS", docs)
 			e.Setenv("DECOUPLE_DATA", e.WorkDir+"/data")
@@ -56,6 +62,9 @@ func TestScripts(t *testing.T) {
 			},
 			"hold":    func(ts *testscript.TestScript, _ bool, args []string) { server(ts).hold(number(ts, args)) },
 			"release": func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).release() },
+			"serve":   serveScript,
+			"halt":    haltScript,
+			"until":   untilScript,
 		},
 	})
 }

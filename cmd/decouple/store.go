@@ -36,7 +36,7 @@ func (a *app) openStore(ctx context.Context, dir string, p plan) (journal.Store,
 		return nil, err
 	}
 	if url == "" {
-		return sqlite.Open(ctx, sqlite.Config{Dir: dir, Owner: p.doing, Node: p.node.ID, Site: p.node.Site})
+		return sqlite.Open(ctx, sqlite.Config{Dir: dir, Owner: p.doing, Node: p.node})
 	}
 	return postgres.Open(ctx, postgres.Config{URL: url, Node: p.node, Lease: p.lease, Fleet: p.serves})
 }

@@ -44,6 +44,7 @@ func Run(t *testing.T, open Open) {
 		{"Park", parkCases()},
 		{"Claim", claimCases()},
 		{"Lease", leaseCases()},
+		{"Fair", fairCases()},
 		{"Blob", blobCases()},
 		{"Log", logCases()},
 		{"Random", randomCases()},

@@ -19,7 +19,13 @@ func takeLock(dir, owner string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for try := 0; ; try++ {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || try == 5 {
+			break
+		}
+		time.Sleep(2 * time.Millisecond) // it may be somebody who only looks whether it is taken
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		defer f.Close()
 		b, _ := os.ReadFile(name)
@@ -35,6 +41,16 @@ func takeLock(dir, owner string) (*os.File, error) {
 		return nil, fmt.Errorf("writing %s: %w", name, err)
 	}
 	return f, nil
+}
+
+// locked says whether a process writes in dir.
+func locked(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // freeLock gives the folder up. Closing the file would not be enough while a child that is just being forked shares it.

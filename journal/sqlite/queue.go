@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"context"
 	"database/sql/driver"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +18,6 @@ type readyRun struct {
 	priority int
 	age      int64
 	site     decouple.Site
-	taken    bool // and still in the other heap
 }
 
 // timer makes a parked run ready at a time.
@@ -28,14 +26,12 @@ type timer struct {
 	key runKey
 }
 
-// queue holds the ready runs, by tree, and the timers. It is filled from the view at start and after every batch that is durable: the view is
+// queue holds the ready runs and the timers. It is filled from the view at start and after every batch that is durable: the view is
 // what counts, the queue only saves looking for it.
 type queue struct {
 	mu       sync.Mutex
-	all      readyHeap                     // every ready run
-	trees    map[decouple.RunID]*readyHeap // the same, by tree
-	taken    int                           // in all
-	waiting  map[chan readyRun]decouple.RunID
+	ready    shares
+	waiting  map[chan readyRun]journal.Want
 	closed   chan struct{}
 	claimed  chan struct{}
 	timers   timerHeap
@@ -43,8 +39,8 @@ type queue struct {
 }
 
 func (q *queue) init() {
-	q.trees = map[decouple.RunID]*readyHeap{}
-	q.waiting = map[chan readyRun]decouple.RunID{}
+	q.ready = newShares()
+	q.waiting = map[chan readyRun]journal.Want{}
 	q.closed = make(chan struct{})
 	q.claimed = make(chan struct{}, 1)
 	q.timerSet = make(chan struct{}, 1)
@@ -71,65 +67,25 @@ func (s *Store) offer(r readyRun) {
 func (q *queue) push(r readyRun) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for ch, root := range q.waiting {
-		if root == "" || root == r.root {
+	for ch, w := range q.waiting {
+		if (w.Root == "" || w.Root == r.root) && (w.Tenant == "" || w.Tenant == r.key.tenant) {
 			delete(q.waiting, ch)
 			ch <- r
 			return
 		}
 	}
-	h := q.trees[r.root]
-	if h == nil {
-		h = &readyHeap{}
-		q.trees[r.root] = h
-	}
-	heap.Push(h, &r)
-	heap.Push(&q.all, &r)
+	q.ready.push(r)
 }
 
 // pop takes the run that goes first, or registers ch to be handed one.
-func (q *queue) pop(root decouple.RunID, ch chan readyRun) (readyRun, bool) {
+func (q *queue) pop(w journal.Want, ch chan readyRun) (readyRun, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h := &q.all
-	if root != "" {
-		h = q.trees[root]
+	if r, ok := q.ready.pop(w); ok {
+		return r, true
 	}
-	for h != nil && h.Len() > 0 {
-		r := heap.Pop(h).(*readyRun)
-		if root == "" && r.taken {
-			q.taken--
-			continue
-		}
-		if r.taken {
-			continue
-		}
-		r.taken = true
-		q.forget(r, root == "")
-		return *r, true
-	}
-	q.waiting[ch] = root
+	q.waiting[ch] = w
 	return readyRun{}, false
-}
-
-// forget keeps the heap that a run was not popped from free of runs that are gone: the tree's when it holds nothing else, the one of all when half of it is gone.
-func (q *queue) forget(r *readyRun, fromAll bool) {
-	if tree := q.trees[r.root]; tree != nil {
-		for tree.Len() > 0 && (*tree)[0].taken {
-			heap.Pop(tree)
-		}
-		if tree.Len() == 0 {
-			delete(q.trees, r.root)
-		}
-	}
-	if fromAll {
-		return
-	}
-	if q.taken++; q.taken > 64 && q.taken > len(q.all)/2 {
-		q.all = slices.DeleteFunc(q.all, func(r *readyRun) bool { return r.taken })
-		heap.Init(&q.all)
-		q.taken = 0
-	}
 }
 
 // leave takes ch off the waiting list and gives back what was handed to it meanwhile.
@@ -147,13 +103,12 @@ func (q *queue) leave(ch chan readyRun) {
 // Claim gives the ready run that goes first, or waits for one. That it runs is written with the run's next commit or a moment later, and never waited for: the
 // lock on the folder keeps others away, and a run whose claim was lost in a crash is simply ready again.
 func (s *Store) Claim(ctx context.Context, want journal.Want) (journal.Claim, error) {
-	root := want.Root
 	for {
 		if err := ctx.Err(); err != nil {
 			return journal.Claim{}, err
 		}
 		ch := make(chan readyRun, 1)
-		r, ok := s.queue.pop(root, ch)
+		r, ok := s.queue.pop(want, ch)
 		if !ok {
 			select {
 			case r = <-ch:
@@ -318,23 +273,6 @@ func (r *readyRun) before(o *readyRun) bool {
 		return r.priority > o.priority
 	}
 	return r.age < o.age
-}
-
-type readyHeap []*readyRun
-
-func (h readyHeap) Len() int           { return len(h) }
-func (h readyHeap) Less(i, j int) bool { return h[i].before(h[j]) }
-func (h readyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push adds an element; it is for package heap.
-func (h *readyHeap) Push(x any) { *h = append(*h, x.(*readyRun)) }
-
-// Pop removes the last element; it is for package heap.
-func (h *readyHeap) Pop() any {
-	old := *h
-	r := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return r
 }
 
 type timerHeap []timer

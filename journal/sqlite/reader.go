@@ -360,7 +360,7 @@ func texts[S ~string](names []S) []any {
 	return vals
 }
 
-// Nodes lists the one node that writes here, if it is alive.
+// Nodes gives the one node that writes here, or that wrote here last.
 func (r *Reader) Nodes(ctx context.Context) ([]journal.Node, error) {
 	var out []journal.Node
 	err := r.query(ctx, "select * from lease order by epoch desc limit 1", func(v []driver.Value) error {
@@ -368,8 +368,21 @@ func (r *Reader) Nodes(ctx context.Context) ([]journal.Node, error) {
 		if err != nil {
 			return err
 		}
-		out = append(out, journal.Node{NodeSpec: journal.NodeSpec{ID: decouple.NodeID(str(v[1]))}, Epoch: journal.Epoch(num(v[0])), Taken: micros(num(v[2]))})
+		n := journal.Node{Epoch: journal.Epoch(num(v[0])), Taken: micros(num(v[2])), Alive: locked(r.dir)}
+		if err := json.Unmarshal([]byte(str(v[1])), &n.NodeSpec); err != nil {
+			n.NodeSpec = journal.NodeSpec{ID: decouple.NodeID(str(v[1]))} // as earlier versions wrote it
+		}
+		out = append(out, n)
 		return nil
 	})
+	if err != nil || len(out) == 0 || !out[0].Alive {
+		return out, err
+	}
+	rows, err := r.Runs(ctx, journal.RunFilter{Status: []decouple.RunStatus{decouple.RunRunning}})
+	for _, row := range rows {
+		if row.Epoch == out[0].Epoch {
+			out[0].Running++
+		}
+	}
 	return out, err
 }

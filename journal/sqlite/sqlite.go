@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -21,9 +22,8 @@ import (
 // Config says where a store is. Dir is required.
 type Config struct {
 	Dir   string
-	Node  decouple.NodeID // default: a random name
-	Site  decouple.Site   // where it is: runs that may not execute there are not claimed
-	Owner string          // what the lock file says of this process, default the program's name
+	Node  journal.NodeSpec // its ID is random unless it is set; runs that may not execute at its site are not claimed
+	Owner string           // what the lock file says of this process, default the program's name
 	// AcceptLoss opens a journal whose newest acknowledged events are missing, and forgets them. See Verify.
 	AcceptLoss bool
 }
@@ -31,6 +31,7 @@ type Config struct {
 // Store is a journal in a folder. It is the only writer of that folder.
 type Store struct {
 	*Reader
+	spec  journal.NodeSpec
 	node  decouple.NodeID
 	site  decouple.Site
 	epoch journal.Epoch
@@ -77,10 +78,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Owner == "" {
 		cfg.Owner = filepath.Base(os.Args[0])
 	}
-	if cfg.Node == "" {
-		cfg.Node = decouple.NodeID("n" + strings.ToLower(rand.Text()[:8]))
+	if cfg.Node.ID == "" {
+		cfg.Node.ID = decouple.NodeID("n" + strings.ToLower(rand.Text()[:8]))
 	}
-	s := &Store{node: cfg.Node, site: cfg.Site, urgent: func(decouple.RunID) {}, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
+	s := &Store{spec: cfg.Node, node: cfg.Node.ID, site: cfg.Node.Site, urgent: func(decouple.RunID) {}, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
 	s.group.init()
 	s.queue.init()
 	if err := s.open(ctx, cfg); err != nil {
@@ -213,8 +214,12 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.upload, s.uploadBase = num(v[0]), num(v[0])
+	node, err := json.Marshal(s.spec)
+	if err != nil {
+		return err
+	}
 	if err := s.submit(ctx, &request{apply: func(b *batch) error {
-		_, err := b.c.exec("insert into lease values (?,?,?,?)", withSum("lease", int64(s.epoch), string(s.node), b.now.UnixMicro())...)
+		_, err := b.c.exec("insert into lease values (?,?,?,?)", withSum("lease", int64(s.epoch), string(node), b.now.UnixMicro())...)
 		return err
 	}}); err != nil {
 		return err
