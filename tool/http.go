@@ -42,17 +42,16 @@ func HTTP(cfg HTTPConfig) []decouple.Tool {
 		cfg.Timeout = 30 * time.Second
 	}
 	h := &httpCaller{cfg: cfg}
-	h.client = &http.Client{
-		Transport: &http.Transport{
-			DialContext: (&net.Dialer{Timeout: 10 * time.Second, Control: h.guard}).DialContext, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second,
-		},
-		CheckRedirect: h.redirect,
-	}
+	dial := (&net.Dialer{Timeout: 10 * time.Second, Control: h.guard}).DialContext
+	h.client = &http.Client{Transport: &http.Transport{DialContext: dial, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second}, CheckRedirect: h.redirect}
+	// A request with an Idempotency-Key is sent again by package http itself when a connection that was used before breaks: what must be sent once
+	// has a connection of its own.
+	once := &httpCaller{cfg: cfg, client: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, CheckRedirect: h.redirect}}
 	return []decouple.Tool{
 		httpTool{h, "http.get", decouple.EffectNone, []string{"GET", "HEAD"}, "Reads an address. Nothing may change by it."},
 		httpTool{h, "http.put", decouple.EffectIdempotent, []string{"PUT", "DELETE"}, "Puts or deletes what is at an address: to do it twice is the same as once."},
 		httpTool{h, "http.request", decouple.EffectKeyed, nil, "Sends a request of any method, with an Idempotency-Key of the platform's by which the server recognises a repetition."},
-		httpTool{h, "http.once", decouple.EffectOnce, nil, "Sends a request that is never repeated by itself. query_url is an address that says afterwards whether it happened: 200 yes, 404 no."},
+		httpTool{once, "http.once", decouple.EffectOnce, nil, "Sends a request that is never repeated by itself. query_url is an address that says afterwards whether it happened: 200 yes, 404 no."},
 		httpQuery{h},
 	}
 }
@@ -94,7 +93,7 @@ func (t httpTool) Spec() decouple.ToolSpec {
 		query, asks = `,"query_url":{"type":"string"}`, "http.query"
 	}
 	return decouple.ToolSpec{
-		Name: t.name, Effect: t.effect, Description: t.about + " Hosts that may be reached: " + strings.Join(t.cfg.Allow, ", ") + ".", Timeout: t.cfg.Timeout + 5*time.Second, Query: asks,
+		Name: t.name, Effect: t.effect, Description: t.about + " Hosts that may be reached: " + strings.Join(t.cfg.Allow, ", ") + ".", Timeout: t.cfg.Timeout + t.cfg.Timeout/6, Query: asks,
 		Params: json.RawMessage(`{"type":"object","additionalProperties":false,"required":["method","url"],"properties":{` + method +
 			`,"url":{"type":"string"},"headers":{"type":"object","additionalProperties":{"type":"string"}},"body":{"type":"string"}` + query + `}}`),
 	}

@@ -28,15 +28,17 @@ var me = decouple.Actor{Kind: decouple.ActorPerson, ID: "local"}
 
 // plan says what an owner works with. The zero value has the builtin model and the embedded agents.
 type plan struct {
-	doing  string // the command, for whoever finds the folder in use
-	model  model
-	agents string // a folder of agent files that go before the embedded ones
-	watch  func(engine.Signal)
-	node   journal.NodeSpec // of a node
-	lease  time.Duration
-	http   []string // hosts that agents may reach
-	serves bool     // it drives all runs, and looks after those of other nodes that are gone
-	log    *slog.Logger
+	doing   string // the command, for whoever finds the folder in use
+	model   model
+	agents  string // a folder of agent files that go before the embedded ones
+	watch   func(engine.Signal)
+	node    journal.NodeSpec // of a node
+	lease   time.Duration
+	http    []string // hosts that agents may reach
+	intern  bool     // at addresses of private networks too
+	history string   // a file that is written what the journal acknowledges, for a checker
+	serves  bool     // it drives all runs, and looks after those of other nodes that are gone
+	log     *slog.Logger
 }
 
 // owner is the process that writes a data folder, with all rooms plugged together.
@@ -62,6 +64,13 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.history != "" {
+		f, err := os.OpenFile(p.history, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, errors.Join(decouple.Errorf(decouple.Invalid, "--history: %w", err), store.Close())
+		}
+		store = &recorded{Store: store, out: f}
+	}
 	o := &owner{dir: dir, store: store}
 	if err := o.plug(ctx, p); err != nil {
 		return nil, errors.Join(err, o.close())
@@ -81,7 +90,7 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	}
 	o.reports = research.NewCollector(o.store, o.library)
 	tools := append(tool.Notes(o.library), research.NewAdd(o.library, o.reports), research.NewList(o.reports))
-	tools = append(tools, tool.HTTP(tool.HTTPConfig{Allow: p.http})...)
+	tools = append(tools, tool.HTTP(tool.HTTPConfig{Allow: p.http, Private: p.intern, Timeout: p.wait})...)
 	if o.agents, err = loadAgents(p.agents, tools); err != nil {
 		return err
 	}

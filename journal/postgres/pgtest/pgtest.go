@@ -310,3 +310,8 @@ func Main(m *testing.M) int {
 	}
 	return code
 }
+
+// Cut ends all connections of clients, as a network that fails would.
+func (s *Server) Cut(ctx context.Context) error {
+	return s.exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
+}
