@@ -34,10 +34,11 @@ type plan struct {
 	watch   func(engine.Signal)
 	node    journal.NodeSpec // of a node
 	lease   time.Duration
-	http    []string // hosts that agents may reach
-	intern  bool     // at addresses of private networks too
-	history string   // a file that is written what the journal acknowledges, for a checker
-	serves  bool     // it drives all runs, and looks after those of other nodes that are gone
+	http    []string      // hosts that agents may reach
+	intern  bool          // at addresses of private networks too
+	wait    time.Duration // for their answers
+	history string        // a file that is written what the journal acknowledges, for a checker
+	serves  bool          // it drives all runs, and looks after those of other nodes that are gone
 	log     *slog.Logger
 }
 
