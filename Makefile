@@ -1,6 +1,7 @@
 # make demo   builds and answers a question from Go's own documentation, on embedded defaults
 # make test   runs everything
 # make build  one static binary: bin/decouple
+# make soak   random programs under faults, for SOAK=10m each
 # make lint   static checks, and known vulnerabilities (fetches its data)
 
 GO       ?= go
@@ -10,7 +11,7 @@ BIN      := bin/decouple
 QUESTION ?= How does a Go program make a write in one goroutine visible to another?
 GODOC    := $(shell $(GO) env GOROOT 2>/dev/null)/doc
 
-.PHONY: demo test build lint check-go check-postgres clean
+.PHONY: soak demo test build lint check-go check-postgres clean
 
 check-go:
 	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/doc/install" >&2; exit 1; }
@@ -43,6 +44,11 @@ test: check-go check-postgres
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) test -timeout 20m ./...
+
+# Random programs under faults for SOAK each, printing the seed that begins them again: make soak SOAK=1h DECOUPLE_SEED=1
+SOAK ?= 10m
+soak: check-go check-postgres
+	DECOUPLE_SOAK=$(SOAK) $(GO) test -count 1 -v -timeout 24h -run 'TestRandomPrograms|TestServerFailover' ./cmd/decouple
 
 lint: check-go
 	$(GO) vet ./...

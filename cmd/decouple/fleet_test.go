@@ -46,10 +46,10 @@ func startNode(t *testing.T, url, name string) served {
 }
 
 // onShared is this process as a client of a shared journal: it starts runs and drives none.
-func onShared(t *testing.T, url string) *owner {
+func onShared(t *testing.T, url, agents string) *owner {
 	t.Helper()
 	a := &app{name: "decouple", in: strings.NewReader(""), out: io.Discard, err: newScreen(os.Stderr, os.Getenv), env: func(string) string { return "" }, storeURL: url}
-	o, err := a.own(t.Context(), filepath.Join(t.TempDir(), "client"), plan{doing: "test"})
+	o, err := a.own(t.Context(), filepath.Join(t.TempDir(), "client"), plan{doing: "test", agents: agents, http: []string{"127.0.0.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestFleetKills(t *testing.T) {
 	if out, err := command(filepath.Join(t.TempDir(), "add"), "notes", "add", "testdata/docs", "--store", url).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	o := onShared(t, url)
+	o := onShared(t, url, "")
 	nodes := []served{startNode(t, url, "a"), startNode(t, url, "b")}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -49,6 +50,9 @@ func TestScripts(t *testing.T) {
 			e.Defer(func() { n.end(os.Kill) })
 			e.Values[nodeKey{}] = n
 			e.Setenv("MODEL_URL", s.url())
+			w := newWorld(1)
+			e.Defer(w.close)
+			e.Setenv("WEB", strings.TrimPrefix(w.web.URL, "http://"))
 			e.Setenv("DOCS", docs)
 			e.Setenv("DECOUPLE_DATA", e.WorkDir+"/data")
 			return nil

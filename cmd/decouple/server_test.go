@@ -121,7 +121,10 @@ func (s *modelServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req := in.request()
-	a, err := builtin.Answer(req)
+	a, err := obeyed(req)
+	if a.Finish == "" {
+		a, err = builtin.Answer(req)
+	}
 	if err != nil {
 		http.Error(w, `{"error":{"message":"no answer"}}`, http.StatusBadRequest)
 		return
@@ -129,6 +132,28 @@ func (s *modelServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.count(call{keyOf(req.Messages), a.Usage.TokensIn + a.Usage.TokensOut}) {
 		writeAnswer(w, a)
 	}
+}
+
+// obeyed answers a question such as "CALL http.get {...}": the call, and then what it brought. To any other it has no answer.
+func obeyed(req decouple.Request) (decouple.Answer, error) {
+	last := req.Messages[len(req.Messages)-1]
+	a := decouple.Answer{Finish: decouple.FinishStop, Usage: decouple.Usage{TokensIn: 10, TokensOut: 5}}
+	for _, p := range last.Parts {
+		if p.Result != nil && len(req.Messages) > 1 {
+			if _, _, ok := strings.Cut(req.Messages[len(req.Messages)-3].Text(), "CALL "); ok {
+				a.Message = decouple.Text(decouple.Assistant, "it brought: "+p.Result.Text)
+				return a, nil
+			}
+		}
+	}
+	_, call, ok := strings.Cut(last.Text(), "CALL ")
+	if !ok || last.Role != decouple.User {
+		return decouple.Answer{}, nil
+	}
+	call, _, _ = strings.Cut(call, ";")
+	name, args, _ := strings.Cut(call, " ")
+	a.Message = decouple.Message{Role: decouple.Assistant, Parts: []decouple.Part{{Call: &decouple.ToolCall{ID: "c1", Name: name, Args: json.RawMessage(args)}}}}
+	return a, nil
 }
 
 // own is the name of a tool behind its name on the wire.

@@ -141,6 +141,10 @@ func (m *member) down(how os.Signal) {
 // trouble does something bad to a node, and makes it good again.
 func (m *member) trouble(ctx context.Context, chance *rand.Rand, pause time.Duration) {
 	m.faults.Add(1)
+	if m.cmd == nil {
+		m.up(ctx)
+		return
+	}
 	switch chance.IntN(5) {
 	case 0: // in good order
 		m.down(syscall.SIGTERM)
@@ -322,65 +326,108 @@ func (p *play) history(ctx context.Context) {
 	if err != nil || len(files) == 0 {
 		p.t.Fatalf("no logs: %v", err)
 	}
-	owner := map[journal.Epoch]string{}
-	streams := map[decouple.Stream][]recordLine{}
-	claims, commits := 0, 0
+	h := nodeLogs{owner: map[journal.Epoch]string{}, claimed: map[decouple.Stream][]recordLine{}, written: map[decouple.Stream][]recordLine{}}
 	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		for line := range strings.Lines(string(b)) {
-			var l recordLine
-			if json.Unmarshal([]byte(line), &l) != nil {
-				continue // the last one, of a node that was killed
-			}
-			switch {
-			case l.Did == "claim":
-				claims++
-				if by, ok := owner[l.Epoch]; ok && by != f {
-					p.t.Errorf("lease %d was held by %s and %s", l.Epoch, by, f)
-				}
-				owner[l.Epoch] = f
-			case l.Did == "commit":
-				commits++
-				streams[l.Stream] = append(streams[l.Stream], l)
-			}
+		if err := h.read(f); err != nil {
+			p.t.Error(err)
 		}
 	}
-	for stream, lines := range streams {
+	commits := 0
+	for stream, lines := range h.written {
+		commits += len(lines)
 		events, err := p.op.Read(ctx, stream, 0, 0)
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		for i, e := range events {
-			if e.Seq != decouple.Seq(i+1) {
-				p.t.Errorf("%s has event %d in place %d", stream, e.Seq, i+1)
-			}
-		}
-		slices.SortFunc(lines, func(a, b recordLine) int { return int(a.Seq - b.Seq) })
-		last, lease := decouple.Seq(0), journal.Epoch(0)
-		for _, l := range lines {
-			switch {
-			case int(l.Seq) > len(events):
-				p.t.Errorf("%s: event %d was acknowledged and is not there", stream, l.Seq)
-				continue
-			case events[l.Seq-1].ID != l.Event || events[l.Seq-1].Commit != l.Commit:
-				p.t.Errorf("%s: event %d is %s of commit %s, and %s of %s was acknowledged", stream, l.Seq, events[l.Seq-1].ID, events[l.Seq-1].Commit, l.Event, l.Commit)
-			case l.Seq-decouple.Seq(l.Events) < last:
-				p.t.Errorf("%s: event %d was acknowledged twice", stream, l.Seq)
-			case l.Epoch != 0 && l.Epoch < lease:
-				p.t.Errorf("%s: event %d was written under lease %d after lease %d had the run", stream, l.Seq, l.Epoch, lease)
-			}
-			last, lease = l.Seq, max(lease, l.Epoch)
+		for _, fault := range h.faults(stream, events) {
+			p.t.Errorf("%s: %s", stream, fault)
 		}
 	}
-	p.t.Logf("%d claims and %d acknowledged commits of %d nodes agree with the journal", claims, commits, len(files))
+	p.t.Logf("%d streams and %d acknowledged commits of %d nodes agree with the journal", len(h.written), commits, len(files))
+}
+
+// nodeLogs is what the nodes say that they were told.
+type nodeLogs struct {
+	owner            map[journal.Epoch]string // log by lease
+	claimed, written map[decouple.Stream][]recordLine
+}
+
+// read reads one node's log.
+func (h nodeLogs) read(file string) error {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		var l recordLine
+		if json.Unmarshal([]byte(line), &l) != nil {
+			continue // the last one, of a node that was killed
+		}
+		if l.Did == "commit" {
+			h.written[l.Stream] = append(h.written[l.Stream], l)
+			continue
+		}
+		if by, ok := h.owner[l.Epoch]; ok && by != file {
+			return fmt.Errorf("lease %d was held by %s and %s", l.Epoch, by, file)
+		}
+		h.owner[l.Epoch] = file
+		h.claimed[l.Stream] = append(h.claimed[l.Stream], l)
+	}
+	return nil
+}
+
+// faults says what of a stream cannot be.
+func (h nodeLogs) faults(stream decouple.Stream, events []decouple.Event) (out []string) {
+	fault := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	for i, e := range events {
+		if e.Seq != decouple.Seq(i+1) {
+			fault("event %d is in place %d", e.Seq, i+1)
+		}
+	}
+	lines := h.written[stream]
+	slices.SortFunc(lines, func(a, b recordLine) int { return int(a.Seq - b.Seq) })
+	last, by := decouple.Seq(0), map[decouple.Seq]journal.Epoch{}
+	for _, l := range lines {
+		switch {
+		case int(l.Seq) > len(events):
+			fault("event %d was acknowledged and is not there", l.Seq)
+			continue
+		case events[l.Seq-1].ID != l.Event || events[l.Seq-1].Commit != l.Commit:
+			fault("event %d is %s of commit %s, and %s of %s was acknowledged", l.Seq, events[l.Seq-1].ID, events[l.Seq-1].Commit, l.Event, l.Commit)
+		case l.Seq-decouple.Seq(l.Events) < last:
+			fault("event %d was acknowledged twice", l.Seq)
+		}
+		last = l.Seq
+		for s := l.Seq - decouple.Seq(l.Events) + 1; s <= l.Seq; s++ {
+			by[s] = l.Epoch
+		}
+	}
+	for _, l := range lines {
+		before := l.Seq - decouple.Seq(l.Events)
+		if l.Epoch == 0 {
+			continue // of somebody without a lease
+		}
+		from := decouple.Seq(-1) // where its lease was given the run
+		for _, c := range h.claimed[stream] {
+			if c.Epoch == l.Epoch && c.Seq <= before {
+				from = max(from, c.Seq)
+			}
+		}
+		if from < 0 {
+			fault("event %d was written under lease %d, which was never given the run", l.Seq, l.Epoch)
+		}
+		for s := from + 1; s <= before && from >= 0; s++ {
+			if e := by[s]; e != 0 && e != l.Epoch {
+				fault("event %d was written under lease %d, and event %d, after that lease was given the run, under lease %d", l.Seq, l.Epoch, s, e)
+			}
+		}
+	}
+	return out
 }
 
 // soaking says how long random programs are run, and from which seed.
 func soaking(t *testing.T) (length time.Duration, seed uint64) {
-	length, seed = 15*time.Second, uint64(time.Now().UnixNano())
+	length, seed = 5*time.Second, uint64(time.Now().UnixNano())
 	if d, err := time.ParseDuration(os.Getenv("DECOUPLE_SOAK")); err == nil {
 		length = d
 	}
@@ -481,7 +528,7 @@ func TestRandomProgramsOnAFleet(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFleet(t, seed, "--store", url, "--lease", "1s")
-	o := onShared(t, url)
+	o := onShared(t, url, filepath.Join(f.dir, "agents"))
 	var nodes []*member
 	for _, name := range []string{"a", "b", "c"} {
 		m := &member{fleet: f, name: name}
@@ -590,4 +637,81 @@ func (r *redialing) GetBlob(ctx context.Context, t decouple.TenantID, id decoupl
 }
 
 // roundTime bounds a round: what has not ended by then never will.
-const roundTime = 40 * time.Second
+const roundTime = 2 * time.Minute
+
+// TestServerFailover kills a primary server of PostgreSQL while random programs run, and promotes its synchronous standby: nothing that was acknowledged is lost, and
+// the programs go on and come to their results.
+func TestServerFailover(t *testing.T) {
+	t.Parallel()
+	_, seed := soaking(t)
+	dir, err := os.MkdirTemp("", "dcpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	for _, sub := range []string{"a", "b"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	primary, err := pgtest.Start(t.Context(), filepath.Join(dir, "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(primary.Stop)
+	standby, err := primary.Standby(t.Context(), filepath.Join(dir, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(standby.Stop)
+	url, err := primary.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Both servers are in the address; a client takes the one that can be written.
+	url = strings.Replace(url, primary.Addr(), primary.Addr()+","+standby.Addr(), 1)
+	sep := "?"
+	if strings.Contains(url, "?") {
+		sep = "&"
+	}
+	url += sep + "target_session_attrs=read-write"
+	f := newFleet(t, seed, "--store", url, "--lease", "1s")
+	o := onShared(t, url, filepath.Join(f.dir, "agents"))
+	for _, name := range []string{"a", "b"} {
+		m := &member{fleet: f, name: name}
+		m.up(t.Context())
+		t.Cleanup(func() { m.down(os.Kill) })
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), roundTime)
+	defer cancel()
+	p := &play{fleet: f, op: onStore{o.store, o.engine}, chance: rand.New(rand.NewPCG(seed, 7))}
+	p.begin(ctx, seed, 8)
+	<-time.After(700 * time.Millisecond)
+	before, err := o.store.Head(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	primary.Kill()
+	killed := time.Now()
+	if err := standby.Promote(ctx); err != nil {
+		t.Fatal(err)
+	}
+	promoted := time.Now()
+	for {
+		if head, err := o.store.Head(ctx); err == nil && head > before {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("nothing was committed after the standby was promoted")
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	t.Logf("the primary was killed; promoting the standby took %v, and %v after that the fleet committed again", promoted.Sub(killed).Round(time.Millisecond), time.Since(promoted).Round(time.Millisecond))
+	if err := p.attend(ctx); err != nil {
+		t.Error(err)
+		f.explain(p.op, p)
+		return
+	}
+	p.judge(ctx)
+	p.history(ctx)
+}
