@@ -150,6 +150,10 @@ const (
 
 // Names of the tools that the engine performs itself, for agents that list them.
 const (
+	ToolMemoryPut    = "memory.put"
+	ToolMemoryGet    = "memory.get"
+	ToolMemorySearch = "memory.search"
+
 	ToolSleep      = "time.sleep"  // {"for": "90m"} or {"until": "2027-01-31T09:00:00Z"}: parks the run
 	ToolSignal     = "signal.wait" // {"name": "paid", "for": "72h"}: parks the run until a signal of that name comes
 	ToolResultRead = "result.read" // {"call": "3/1", "page": 2}: a page of a long result, or of one that was elided; offered by itself where needed

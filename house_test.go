@@ -32,7 +32,7 @@ var rooms = map[string][]string{
 	"knowledge/document":      {"prose"},
 	"gateway":                 {"builtin", "gateway/dialect", "journal"},
 	"engine":                  {"journal"},
-	"tool":                    {"journal", "knowledge"},
+	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "tool"},
 	"bench/withpg":            {"journal/postgres/pgtest"},

@@ -26,7 +26,7 @@ func newAgents(a *app) *cobra.Command {
 
 // agentSet reads agents for looking at them only: their tools have nothing behind them.
 func agentSet(folder string) (*registry.Set, error) {
-	return loadAgents(folder, slices.Concat(tool.Notes(nil), tool.HTTP(tool.HTTPConfig{}), []decouple.Tool{research.NewAdd(nil, nil), research.NewList(nil)}))
+	return loadAgents(folder, slices.Concat(tool.Notes(nil), tool.Memory(nil), tool.HTTP(tool.HTTPConfig{}), []decouple.Tool{research.NewAdd(nil, nil), research.NewList(nil)}))
 }
 
 func newAgentsLs(a *app) *cobra.Command {

@@ -91,6 +91,7 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	}
 	o.reports = research.NewCollector(o.store, o.library)
 	tools := append(tool.Notes(o.library), research.NewAdd(o.library, o.reports), research.NewList(o.reports))
+	tools = append(tools, tool.Memory(o.store)...)
 	tools = append(tools, tool.HTTP(tool.HTTPConfig{Allow: p.http, Private: p.intern, Timeout: p.wait})...)
 	if o.agents, err = loadAgents(p.agents, tools); err != nil {
 		return err
