@@ -1,20 +1,14 @@
 package engine_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
@@ -346,114 +340,5 @@ func TestEnvelope(t *testing.T) {
 		check(decouple.Envelope{Children: int(n)})
 		check(decouple.Envelope{Depth: int(n)})
 		check(decouple.Envelope{Steps: int(n)})
-	}
-}
-
-// sample is an event as it was written, in testdata/history.
-type sample struct {
-	Run     string             `json:"run"`
-	Seq     decouple.Seq       `json:"seq"`
-	Kind    decouple.EventKind `json:"kind"`
-	Version int                `json:"version"`
-	Time    time.Time          `json:"time"`
-	Payload json.RawMessage    `json:"payload"`
-}
-
-var updateHistory = flag.Bool("update-history", false, "write a new history file; those that are there are never changed")
-
-// TestHistory replays journals of every kind of event that was ever written: each run folds to its end.
-func TestHistory(t *testing.T) {
-	t.Parallel()
-	const dir = "testdata/history"
-	if *updateHistory {
-		writeHistory(t, filepath.Join(dir, "1.jsonl"))
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no histories: %v", err)
-	}
-	kinds := map[decouple.EventKind]bool{}
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		states := map[string]engine.State{}
-		for line := range bytes.Lines(b) {
-			var e sample
-			if err := json.Unmarshal(line, &e); err != nil {
-				t.Fatal(err)
-			}
-			kinds[e.Kind] = true
-			s, err := engine.Apply(states[e.Run], decouple.Event{Kind: e.Kind, KindVersion: e.Version, Seq: e.Seq, Time: e.Time, Payload: e.Payload})
-			if err != nil {
-				t.Fatalf("%s: %v", f, err)
-			}
-			states[e.Run] = s
-		}
-		for run, s := range states {
-			if !s.Ended() {
-				t.Errorf("%s: run %s does not end", f, run)
-			}
-		}
-	}
-	for _, k := range []decouple.EventKind{"run.created", "model.answered", "model.lost", "tools.returned", "run.canceled", "run.interrupted", "run.ended"} {
-		if !kinds[k] {
-			t.Errorf("no sample of %s", k)
-		}
-	}
-	if _, err := engine.Apply(engine.State{}, decouple.Event{Kind: "run.created", KindVersion: 2}); decouple.KindOf(err) != decouple.Internal {
-		t.Errorf("an unknown version: %v", err)
-	}
-	if _, err := engine.Apply(engine.State{}, decouple.Event{Kind: "run.flew", KindVersion: 1}); decouple.KindOf(err) != decouple.Internal {
-		t.Errorf("an unknown kind: %v", err)
-	}
-}
-
-// writeHistory makes runs that write every kind of event: a family, one that is interrupted, left by a process that died, and canceled.
-func writeHistory(t *testing.T, file string) {
-	lines := maps.Clone(family)
-	lines["hangs"] = []string{"look:a", "hang"}
-	w := newWorld(t, lines)
-	w.drive(w.start("chief", "q", decouple.Envelope{}))
-	id := w.start("worker", "hangs", decouple.Envelope{})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-w.model.hang; cancel() }()
-	if _, err := w.eng.Drive(ctx, decouple.LocalTenant, id); decouple.KindOf(err) != decouple.Canceled {
-		t.Fatal(err)
-	}
-	lines["hangs"] = []string{"look:a", "look:b", "look:c", "say:done"}
-	d := &dying{left: 2}
-	w.wrap = func(s journal.Store) journal.Store { d.Store = s; return d }
-	w.reopen()
-	for range 2 { // dies, and is left running; then goes on, its lost call settled
-		if _, err := w.eng.Resume(t.Context(), decouple.LocalTenant, id); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.eng.Drive(t.Context(), decouple.LocalTenant, id); err != nil && !errors.Is(err, errDied) {
-			t.Fatal(err)
-		}
-		w.wrap = nil
-		w.reopen()
-	}
-	id = w.start("worker", "q", decouple.Envelope{})
-	if _, err := w.eng.Cancel(t.Context(), decouple.LocalTenant, id, engine.Cancellation{By: "somebody"}); err != nil {
-		t.Fatal(err)
-	}
-	w.drive(id)
-	events, err := w.store.Scan(t.Context(), journal.Filter{Kind: decouple.StreamRun})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	for _, e := range events {
-		b, err := json.Marshal(sample{e.Stream.ID, e.Seq, e.Kind, e.KindVersion, e.Time, e.Payload})
-		if err != nil {
-			t.Fatal(err)
-		}
-		out.Write(append(b, '\n'))
-	}
-	if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -150,7 +150,10 @@ func newWorld(t *testing.T, lines map[string][]string) *world {
 		act:   &testTool{name: "act", effect: decouple.EffectIdempotent},
 	}
 	w.open()
-	t.Cleanup(func() { w.store.Close() })
+	t.Cleanup(func() {
+		collect(w.store)
+		w.store.Close()
+	})
 	return w
 }
 
