@@ -315,3 +315,23 @@ func Main(m *testing.M) int {
 func (s *Server) Cut(ctx context.Context) error {
 	return s.exec(ctx, "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")
 }
+
+// Dump is a database as statements that any later server understands.
+func Dump(ctx context.Context, url string) ([]byte, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "pg_dump"), "--inserts", "--no-owner", "--no-privileges", "--no-comments", url).Output()
+	if err != nil {
+		return nil, err
+	}
+	var kept []byte
+	for line := range bytes.Lines(out) {
+		skip := len(line) == 1 || bytes.HasPrefix(line, []byte("--")) || bytes.HasPrefix(line, []byte(`\`)) || bytes.HasPrefix(line, []byte("SET ")) && !bytes.HasPrefix(line, []byte("SET check_function_bodies")) || bytes.HasPrefix(line, []byte("SELECT pg_catalog.set_config"))
+		if !skip {
+			kept = append(kept, line...)
+		}
+	}
+	return kept, nil
+}
