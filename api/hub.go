@@ -30,7 +30,7 @@ type Hub struct {
 	mu       sync.Mutex
 	watchers map[watched]map[*watcher]struct{}
 	answers  map[watched]map[decouple.RunID]*answering // by tree
-	peers    func(engine.Signal)
+	relay    *relay                                    // of a journal that other nodes share
 }
 
 // watched is what a watcher looks at: a tree, or, without a root, all of a tenant.
@@ -67,6 +67,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	if !h.running.CompareAndSwap(false, true) {
 		<-ctx.Done()
 		return nil
+	}
+	if h.relay != nil {
+		var work sync.WaitGroup
+		work.Go(func() { h.relay.run(ctx) })
+		defer work.Wait()
 	}
 	for {
 		select {
@@ -226,17 +231,17 @@ type Live struct {
 // Signal tells watchers what goes on; it is an engine's Watch.
 func (h *Hub) Signal(s engine.Signal) {
 	h.metrics.signal(s)
-	h.Relayed(s)
-	if h.peers != nil {
-		h.peers(s)
-	}
-}
-
-// Relayed is [Hub.Signal] for a signal of another node.
-func (h *Hub) Relayed(s engine.Signal) {
 	if s.Tenant == "" {
 		s.Tenant = decouple.LocalTenant
 	}
+	h.show(s)
+	if h.relay != nil {
+		h.relay.put(s)
+	}
+}
+
+// show tells the watchers here.
+func (h *Hub) show(s engine.Signal) {
 	what := watched{s.Tenant, s.Run.Root()}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -305,15 +310,35 @@ func (h *Hub) watch(w *watcher) {
 	}
 	h.watchers[w.what][w] = struct{}{}
 	h.metrics.watchers.Inc()
-	select {
-	case h.wanted <- struct{}{}:
-	default:
+	poke(h.wanted)
+	if h.relay != nil {
+		poke(h.relay.ask)
 	}
 	for run, a := range h.answers[w.what] {
 		if a.text.Len() > 0 {
 			w.put(liveFrame(Live{Kind: engine.SignalToken, Time: a.signal.Time, Run: run, Agent: a.signal.Agent, Label: a.signal.Label, Step: a.signal.Step, Attempt: a.attempt, Text: a.text.String()}))
 		}
 	}
+}
+
+func poke(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// underWay is the answers that are being given, as signals.
+func (h *Hub) underWay(what watched) []engine.Signal {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []engine.Signal
+	for _, a := range h.answers[what] {
+		token := a.signal
+		token.Kind, token.Text = engine.SignalToken, a.text.String()
+		out = append(out, a.signal, token)
+	}
+	return out
 }
 
 // unwatch ends it.

@@ -14,6 +14,17 @@ const (
 	ChunkSize  = 1 << 20
 )
 
+// Wire passes words between the nodes of a shared store, beside the journal: nothing of it is kept, and any of it may be lost. A store of one process has none.
+type Wire interface {
+	// Send says something to the other nodes, at most MaxWire bytes of UTF-8 without zeros.
+	Send(ctx context.Context, body []byte) error
+	// Hear has fn called with what other nodes say. It must not block. Call it once.
+	Hear(fn func(body []byte))
+}
+
+// MaxWire is how much is sent to other nodes at once, in bytes.
+const MaxWire = 7000
+
 // Store is a journal. All methods may be called from many goroutines.
 type Store interface {
 	Log

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/postgres/pgtest"
@@ -132,4 +134,87 @@ func await(t *testing.T, o *owner, id decouple.RunID) string {
 		}
 	}
 	return text
+}
+
+// answering starts a node that answers programs, and gives its address and the first key, if it has shown one.
+func answering(t *testing.T, args ...string) (address, key string) {
+	t.Helper()
+	c := command(t.TempDir(), append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	errs, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	lines := bufio.NewScanner(errs)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(line, "dck_") {
+			key = line
+		}
+		if at, ok := strings.CutPrefix(line, "answering at "); ok {
+			go func() { _, _ = io.Copy(io.Discard, errs) }()
+			return at, key
+		}
+	}
+	t.Fatal("the node does not answer")
+	return "", ""
+}
+
+// TestLiveAcrossNodes watches at one node what another one does: every event, and the text of the model while it comes.
+func TestLiveAcrossNodes(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	s := newModelServer()
+	t.Cleanup(s.close)
+	agents := t.TempDir()
+	if err := os.WriteFile(filepath.Join(agents, "talker.md"), []byte("---\nname: talker\ndescription: Talks.\n---\nYou talk.\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{"--store", url, "--model-url", s.url(), "--model", "m", "--agents", agents, "--lease", "1s"}
+	first, key := answering(t, append(flags, "--site", "aws")...)
+	second, _ := answering(t, append(flags, "--site", "gcp")...)
+	at := func(address string) *api.Client {
+		c, err := api.Connect(address, key, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	works, watches := at(first), at(second)
+	id, err := works.OpenSession(t.Context(), engine.NewSession{Agent: "talker", Site: decouple.Site{Cloud: "aws"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	text, events, begun := "", 0, false
+	err = watches.Watch(ctx, id, 0, func(decouple.Event) error {
+		if events++; !begun {
+			begun = true
+			time.AfterFunc(500*time.Millisecond, func() { // the other node knows by then that somebody watches
+				if _, err := works.Say(ctx, engine.Input{Session: id, Text: "Is it late?"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return nil
+	}, func(l api.Live) {
+		if l.Kind != engine.SignalToken {
+			return
+		}
+		if text == "" {
+			go func() { _, _ = works.Cancel(ctx, "", id, engine.Cancellation{By: "ada"}) }()
+		}
+		text += l.Text
+	})
+	if err != nil || text == "" || events < 3 {
+		t.Errorf("%d events and the text %q came, %v", events, text, err)
+	}
+	rows, err := watches.Runs(ctx, journal.RunFilter{ID: id})
+	if err != nil || len(rows) != 1 || rows[0].Status != decouple.RunEnded {
+		t.Errorf("the run is %+v, %v", rows, err)
+	}
 }

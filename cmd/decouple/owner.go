@@ -97,6 +97,9 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 		return err
 	}
 	o.hub = api.NewHub(o.store)
+	if wire, ok := o.store.(journal.Wire); ok {
+		o.hub.Join(wire)
+	}
 	watch := o.hub.Signal
 	if p.watch != nil {
 		watch = func(s engine.Signal) { p.watch(s); o.hub.Signal(s) }

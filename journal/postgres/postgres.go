@@ -15,6 +15,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +39,7 @@ type Config struct {
 
 // Store is a journal in a database, as one node sees it.
 type Store struct {
+	wire atomic.Pointer[func([]byte)]
 	*Reader
 	cfg   Config
 	group group

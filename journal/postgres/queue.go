@@ -361,6 +361,24 @@ func (s *Store) tidy(ctx context.Context) {
 	}
 }
 
+// Send says something to the other nodes.
+func (s *Store) Send(ctx context.Context, body []byte) error {
+	if len(body) > journal.MaxWire {
+		return decouple.Errorf(decouple.TooLarge, "%d bytes cannot be sent to the other nodes at once", len(body))
+	}
+	_, err := s.pool.Exec(ctx, "select pg_notify('decouple_wire', $1)", "w "+itoa(int64(s.Epoch()))+" "+string(body))
+	return asError(err, s.cfg.URL)
+}
+
+// Hear has fn called with what other nodes say.
+func (s *Store) Hear(fn func([]byte)) { s.wire.Store(&fn) }
+
+func (s *Store) heard(body string) {
+	if fn := s.wire.Load(); fn != nil {
+		(*fn)([]byte(body))
+	}
+}
+
 // listen hears the hints of other nodes.
 func (s *Store) listen(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -378,7 +396,7 @@ func (s *Store) hear(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
-	if _, err := c.Exec(ctx, "listen decouple"); err != nil {
+	if _, err := c.Exec(ctx, "listen decouple; listen decouple_wire", pgx.QueryExecModeSimpleProtocol); err != nil {
 		return err
 	}
 	for {
@@ -387,6 +405,10 @@ func (s *Store) hear(ctx context.Context) error {
 			return err
 		}
 		switch what, rest, _ := strings.Cut(n.Payload, " "); what {
+		case "w":
+			if from, body, ok := strings.Cut(rest, " "); ok && from != itoa(int64(s.Epoch())) {
+				s.heard(body)
+			}
 		case "r":
 			s.queue.ringReady()
 			s.group.ring()
