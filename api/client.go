@@ -324,7 +324,7 @@ func (c *Client) stream(ctx context.Context, q request, event func(decouple.Even
 	}
 	var kind string
 	var data []byte
-	lines := bufio.NewReaderSize(resp.Body, 64<<10)
+	lines := bufio.NewReader(resp.Body)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {

@@ -129,14 +129,14 @@ type watcher struct {
 	what   watched
 	run    decouple.RunID // this one and all under it; empty is everything
 	kind   decouple.StreamKind
-	frames chan frame
+	frames chan *frame
 
 	mu     sync.Mutex
 	behind bool // the queue was full: nothing is put in it until the journal has been read
 }
 
 // put puts a frame in the queue. A live one gives way to events.
-func (w *watcher) put(f frame) {
+func (w *watcher) put(f *frame) {
 	if f.run != "" && w.run != "" && !within(f.run, w.run) || w.kind != "" && f.kind != "" && f.kind != w.kind {
 		return
 	}
@@ -166,7 +166,7 @@ func (h *Hub) allBehind() {
 	defer h.mu.Unlock()
 	for _, ws := range h.watchers {
 		for w := range ws {
-			w.put(frame{}) // wakes it
+			w.put(&frame{}) // wakes it
 			w.mu.Lock()
 			w.behind = true
 			w.mu.Unlock()
@@ -198,12 +198,12 @@ func (h *Hub) event(e decouple.Event) {
 }
 
 // eventFrame is an event as a server-sent event, whose id is its position.
-func eventFrame(e decouple.Event) frame {
+func eventFrame(e decouple.Event) *frame {
 	b, err := json.Marshal(EventOf(e))
 	if err != nil {
 		b = []byte("null") // an event holds only what was read as JSON
 	}
-	f := frame{at: e.Position, kind: e.Stream.Kind, text: fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", e.Position, e.Kind, b)}
+	f := &frame{at: e.Position, kind: e.Stream.Kind, text: fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", e.Position, e.Kind, b)}
 	if e.Stream.Kind == decouple.StreamRun {
 		f.run, f.end = e.Stream.ID, e.Kind == ended
 	}
@@ -259,12 +259,12 @@ func (h *Hub) show(s engine.Signal) {
 	}
 }
 
-func liveFrame(l Live) frame {
+func liveFrame(l Live) *frame {
 	b, err := json.Marshal(l)
 	if err != nil {
 		b = []byte("null")
 	}
-	return frame{run: string(l.Run), kind: decouple.StreamRun, text: fmt.Appendf(nil, "event: live\ndata: %s\n\n", b)}
+	return &frame{run: string(l.Run), kind: decouple.StreamRun, text: fmt.Appendf(nil, "event: live\ndata: %s\n\n", b)}
 }
 
 // track keeps the answer that a run is being given, for whoever begins to watch in the middle of it. The caller holds mu.
@@ -302,7 +302,7 @@ func (h *Hub) track(what watched, s engine.Signal) Live {
 
 // watch begins to watch. The frames that come at once are of the answers that are being given.
 func (h *Hub) watch(w *watcher) {
-	w.frames = make(chan frame, queue)
+	w.frames = make(chan *frame, queue)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers[w.what] == nil {
@@ -453,8 +453,12 @@ func (c *call) live(w *watcher, at decouple.Position) error {
 	defer alive.Stop()
 	for err == nil {
 		if len(w.frames) == 0 {
+			wrote := out.dirty
 			if err = out.flush(); err != nil {
 				break
+			}
+			if wrote {
+				c.rest()
 			}
 		}
 		select {
@@ -481,6 +485,20 @@ func (c *call) live(w *watcher, at decouple.Position) error {
 	}
 	c.log().Warn("a stream of events broke off", "run", w.run, "error", err)
 	return errAnswered
+}
+
+// pace is how often a watcher is sent something at most: what comes meanwhile goes together, so that a thousand watchers cost no more than what they are sent.
+const pace = 20 * time.Millisecond
+
+// rest lets frames gather, for a watcher that was sent something just now.
+func (c *call) rest() {
+	t := time.NewTimer(pace)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.ctx().Done():
+	case <-c.Hub.quit:
+	}
 }
 
 // over says whether there is nothing after a position and never will be.
@@ -520,7 +538,7 @@ func (s *sse) write(b []byte) error {
 }
 
 // send writes a frame, unless it is of an event that was sent.
-func (s *sse) send(f frame) error {
+func (s *sse) send(f *frame) error {
 	if f.at != 0 && f.at <= s.at || len(f.text) == 0 {
 		return nil
 	}

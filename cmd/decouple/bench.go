@@ -44,7 +44,9 @@ func benchmarks() []benchmark {
 		{"tree", "364 agents, 1,092 steps: depth 5, fan-out 3, each three steps, the third after its children", 9, benchTree, true},
 		{"throughput", "200 runs at once, 10 steps each", 9, benchThroughput, true},
 		{"loop", "from the arrival of an answer to the departure of the next request", 5, benchLoop, true},
-		{"parked", "100,000 parked runs: memory and time to start", 1, benchParked, false},
+		{"large", "11,111 agents: depth 4, fan-out 10, and how long a run of one takes that is begun in the middle", 3, benchLarge, true},
+		{"watchers", "1,000 live streams of one run of 300 steps, ten of which read nothing until it has ended", 3, benchWatchers, true},
+		{"parked", "100,000 parked runs: memory, time to start, time to wake one", 1, benchParked, true},
 		{"index", "5,000 documents into the notes", 1, benchIndex, false},
 		{"query", "searches over 5,000 documents", 1, benchQuery, false},
 	}

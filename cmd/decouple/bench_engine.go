@@ -71,17 +71,18 @@ func (noTool) Do(context.Context, decouple.Invocation) (decouple.Outcome, error)
 
 // bed is a journal and an engine in a folder.
 type bed struct {
-	dir    string
-	store  journal.Store
-	stats  func() (commits, transactions, syncs int64)
-	again  func() (log, error) // opens the journal for reading
-	engine *engine.Engine
-	nodes  []*engine.Engine // that share the work, beside engine
-	done   func() error     // closes what newBed has opened
-	start  time.Time
-	cpu    time.Duration
-	server time.Duration // processor time of the database's server
-	pids   func() []int
+	dir     string
+	store   journal.Store
+	address string // of a shared journal
+	stats   func() (commits, transactions, syncs int64)
+	again   func() (log, error) // opens the journal for reading
+	engine  *engine.Engine
+	nodes   []*engine.Engine // that share the work, beside engine
+	done    func() error     // closes what newBed has opened
+	start   time.Time
+	cpu     time.Duration
+	server  time.Duration // processor time of the database's server
+	pids    func() []int
 }
 
 func newBed(ctx context.Context, at place, m engine.Model, watch func(engine.Signal)) (*bed, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/journal/postgres"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/knowledge"
 	"github.com/spf13/cobra"
@@ -21,28 +23,33 @@ import (
 
 const parkedRuns = 100_000
 
-// benchParked parks runs and then looks, in a process of its own, how long a start takes and how much memory it needs.
+// benchParked parks runs and then looks, in a process of its own, how long a start takes, how much memory it needs, and how soon a message wakes one.
 func benchParked(ctx context.Context, at place) (figures, error) {
-	dir := at.dir
-	store, err := sqlite.Open(ctx, sqlite.Config{Dir: dir})
+	b, err := newBed(ctx, at, noModel{}, nil)
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	if err := parkAll(ctx, store); err != nil {
-		store.Close()
-		return nil, err
+	if err := parkAll(ctx, b.store); err != nil {
+		return nil, errors.Join(err, b.done())
 	}
 	took := time.Since(start)
-	if err := store.Close(); err != nil {
-		return nil, err
-	}
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, b.done())
 	}
-	out, err := exec.CommandContext(ctx, self, "bench-reopen", dir).Output()
-	if err != nil {
+	where := b.address
+	if at.url == "" { // one process writes a folder
+		where = at.dir
+		if err := b.done(); err != nil {
+			return nil, err
+		}
+		b.done = func() error { return nil }
+	}
+	again := exec.CommandContext(ctx, self, "bench-reopen", where)
+	again.Stderr = os.Stderr
+	out, err := again.Output()
+	if err = errors.Join(err, b.done()); err != nil {
 		return nil, fmt.Errorf("reopening: %w", err)
 	}
 	var f figures
@@ -54,7 +61,7 @@ func benchParked(ctx context.Context, at place) (figures, error) {
 }
 
 // parkAll makes runs that wait for a person, a thousand at a time.
-func parkAll(ctx context.Context, store *sqlite.Store) error {
+func parkAll(ctx context.Context, store journal.Store) error {
 	const at = 1000
 	by := decouple.Actor{Kind: decouple.ActorSystem, ID: "bench"}
 	event := journal.NewEvent{Kind: "run.created", KindVersion: 1, Actor: by, Payload: []byte(`{"task":{"question":"wait"}}`)}
@@ -84,9 +91,9 @@ func parkAll(ctx context.Context, store *sqlite.Store) error {
 }
 
 // parkSome claims runs and parks them until none is left.
-func parkSome(ctx context.Context, store *sqlite.Store, most int) error {
+func parkSome(ctx context.Context, store journal.Store, most int) error {
 	for range most {
-		patience, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		patience, cancel := context.WithTimeout(ctx, 2*time.Second)
 		c, err := store.Claim(patience, journal.Want{})
 		none := patience.Err() != nil && ctx.Err() == nil
 		cancel()
@@ -107,21 +114,41 @@ func parkSome(ctx context.Context, store *sqlite.Store, most int) error {
 	return nil
 }
 
-// newBenchReopen makes the hidden command that benchParked runs: it opens a journal for writing and says what that took.
+// newBenchReopen makes the hidden command that benchParked runs: it opens a journal for writing, says what that took, and wakes one run.
 func newBenchReopen() *cobra.Command {
-	return &cobra.Command{Use: "bench-reopen DIR", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "bench-reopen DIR|URL", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		var store journal.Store
+		var err error
 		start := time.Now()
-		store, err := sqlite.Open(cmd.Context(), sqlite.Config{Dir: args[0]})
+		if strings.HasPrefix(args[0], "postgres") {
+			store, err = postgres.Open(ctx, postgres.Config{URL: args[0], Fleet: true, Node: journal.NodeSpec{Workers: 64}})
+		} else {
+			store, err = sqlite.Open(ctx, sqlite.Config{Dir: args[0]})
+		}
 		if err != nil {
 			return err
 		}
-		took := time.Since(start)
-		f := figures{"restart_s": took.Seconds(), "rss_mb": residentMB()}
-		rows, err := store.Runs(cmd.Context(), journal.RunFilter{Status: []decouple.RunStatus{decouple.RunParked}})
+		f := figures{"restart_s": time.Since(start).Seconds(), "rss_mb": residentMB()}
+		var woken []time.Duration
+		for i := range 100 {
+			id := decouple.RunID(fmt.Sprintf("r%06d", (i*997)%parkedRuns))
+			start = time.Now()
+			if _, err := store.Commit(ctx, journal.Mutation{ID: decouple.CommitID("wake/" + id), Stream: decouple.RunStream(decouple.LocalTenant, id), Put: []journal.Put{{To: id, Kind: "signal", From: "bench", Body: []byte(`1`)}}}); err != nil {
+				return err
+			}
+			c, err := store.Claim(ctx, journal.Want{})
+			if err != nil || c.Run.ID != id {
+				return fmt.Errorf("run %s was woken, and %s was claimed: %w", id, c.Run.ID, err)
+			}
+			woken = append(woken, time.Since(start))
+		}
+		f["wake_p50_ms"], f["wake_p99_ms"] = micros(percentile(woken, 50))/1000, micros(percentile(woken, 99))/1000
+		rows, err := store.Runs(ctx, journal.RunFilter{Status: []decouple.RunStatus{decouple.RunParked}})
 		if err != nil {
 			return err
 		}
-		f["parked"] = float64(len(rows))
+		f["parked"] = float64(len(rows) + len(woken))
 		if err := store.Close(); err != nil {
 			return err
 		}

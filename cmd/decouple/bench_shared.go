@@ -55,7 +55,7 @@ func newSharedBed(ctx context.Context, at place, m engine.Model, watch func(engi
 		return nil, err
 	}
 	u.Path = "/" + name
-	b := &bed{again: func() (log, error) { return postgres.OpenReader(ctx, u.String()) }}
+	b := &bed{address: u.String(), again: func() (log, error) { return postgres.OpenReader(ctx, u.String()) }}
 	var stores []*postgres.Store
 	b.done = func() error {
 		var errs []error

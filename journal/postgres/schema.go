@@ -11,10 +11,13 @@ import (
 )
 
 // migrations take a database forward, one version each; entry 0 makes version 1. They are never changed once released.
-var migrations = [...]string{schema1}
+var migrations = [...]string{schema1, schema2}
 
 //go:embed schema1.sql
 var schema1 string
+
+//go:embed schema2.sql
+var schema2 string
 
 // lockKey names the advisory lock that migrations are done under: "decouple" as a number.
 const lockKey = 0x6465636f75706c65

@@ -117,7 +117,7 @@ func TestSchemas(t *testing.T) {
 		}
 	}
 	if *update {
-		writeFixture(t, filepath.Join(dir, fmt.Sprint(max(present, 1))))
+		writeFixture(t, filepath.Join(dir, fmt.Sprint(version(t))))
 	}
 	if v := version(t); v != present && !*update {
 		t.Errorf("the schema has version %d, and the newest in %s is %d: run -run 'TestSchemas$' -update when there is a new one", v, dir, present)
