@@ -35,6 +35,7 @@ var rooms = map[string][]string{
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "tool"},
+	"bench/failover":          {"api", "engine", "journal", "journal/postgres", "journal/postgres/pgtest"},
 	"bench/withpg":            {"journal/postgres/pgtest"},
 	"cmd/decouple":            nil, // everything
 }
