@@ -174,6 +174,7 @@ type play struct {
 	op     operator
 	chance *rand.Rand
 	runs   []*begun
+	looked int // times that a tree was asked what it waits for
 }
 
 // willing does something until the store is there.
@@ -227,6 +228,7 @@ func (p *play) attend(ctx context.Context) error {
 				_, _ = p.op.Cancel(ctx, decouple.LocalTenant, id, engine.Cancellation{By: "operator", Why: "by chance"})
 			default:
 				p.resolve(ctx, id)
+				p.awake(ctx, id)
 			}
 		}
 		p.decide(ctx)
@@ -245,6 +247,20 @@ func (p *play) decide(ctx context.Context) {
 	}
 	for _, a := range list {
 		_ = p.op.Decide(ctx, engine.Decision{Tenant: decouple.LocalTenant, Run: a.Run, Call: a.Call, Approve: !strings.Contains(string(a.Args), "/deny/"), By: operatorActor})
+	}
+}
+
+// awake demands that everything in a tree that waits is waited for by something that will wake it: what is named stuck is a fault, but for want of a node.
+func (p *play) awake(ctx context.Context, id decouple.RunID) {
+	why, err := engine.Explain(ctx, p.op, decouple.LocalTenant, id)
+	if err != nil {
+		return
+	}
+	p.looked++
+	for _, w := range why {
+		if w.Stuck && w.Status == decouple.RunParked && w.Wait != decouple.WaitInterrupted {
+			p.t.Errorf("run %s waits for %s since %v, and nothing will ever wake it", w.Run, w.For, w.Since)
+		}
 	}
 }
 
@@ -315,7 +331,7 @@ func (p *play) judge(ctx context.Context) {
 			p.t.Errorf("program %s: its runs used %d tokens of %d", b.program.id, sum, s.Envelope.Tokens)
 		}
 	}
-	p.t.Logf("%d programs ended: %v, after %d faults", len(p.runs), ended, p.faults.Load())
+	p.t.Logf("%d programs ended: %v, after %d faults; %d times a tree was looked at, and nothing in it waited for nothing", len(p.runs), ended, p.faults.Load(), p.looked)
 }
 
 // history holds the nodes' own logs against the journal: nobody was told that a commit is durable which is not there, no sequence has a gap, and no run was worked on
