@@ -1,16 +1,10 @@
-// Package api answers "what can a program ask?". Today it is the owner's socket: one process writes a data folder, and other terminals reach it through
-// a Unix socket in that folder, to cancel its runs and to add or remove notes.
+// Package api answers "what can a program ask?": it serves the HTTP interface under /api/v1, and is its client.
 //
-// What is spoken over the socket is HTTP with JSON:
+// route.go is the table of routes, from which the handlers, the OpenAPI document and the tests of rights are made; handlers.go does what they say; message.go has what goes
+// over the wire. [Server] is served in two places: at a TCP address, where a bearer key says who calls, and on the socket of a data folder (socket.go), whose mode is 0600 and
+// where whoever may open it is the owner. [Hub] tells watchers what happens.
 //
-//	GET    /v1/owner             who owns the folder: [Owner]
-//	POST   /v1/runs/{id}/cancel  an engine.Cancellation; the answer is {"told": n}
-//	POST   /v1/decide            an engine.Decision; likewise /v1/resolve (engine.Resolution), /v1/signal (engine.Delivery) and /v1/fork (engine.Fork), which
-//	                             answers {"run": id}
-//	POST   /v1/notes             [Addition], then the bytes of standard input, if it has any; the answer is a line of [Frame] for each progress, the last with
-//	                             the summary or the error
-//	DELETE /v1/notes             {"note": "id or path"}; the answer is {"removed": n}
+// [Client] asks a server. It has the methods of a journal.Reader, of an engine and of notes, so that commands work the same way here and there.
 //
 // A failed request answers {"error": {"kind": ..., "message": ...}} with the status that the kind has in the one table of the root package.
-// Whoever may open the socket, whose mode is 0600, may do all of this: there is no login.
 package api

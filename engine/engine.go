@@ -157,9 +157,6 @@ func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
 
 // begin makes a root run of an agent.
 func (e *Engine) begin(ctx context.Context, p created, a decouple.Agent) (decouple.RunID, error) {
-	if p.Run.Sources.Tenant = ""; p.Run.Tenant != decouple.LocalTenant {
-		p.Run.Sources.Tenant = p.Run.Tenant // whatever the caller says: nobody reads the notes of another tenant
-	}
 	m, s, err := e.root(ctx, p, a)
 	if err != nil {
 		return "", err
@@ -181,6 +178,9 @@ func (e *Engine) begin(ctx context.Context, p created, a decouple.Agent) (decoup
 
 // root is the mutation that makes a root run, and the state that follows from it.
 func (e *Engine) root(ctx context.Context, p created, a decouple.Agent) (journal.Mutation, *State, error) {
+	if p.Run.Sources.Tenant = ""; p.Run.Tenant != decouple.LocalTenant {
+		p.Run.Sources.Tenant = p.Run.Tenant // whatever the caller says: nobody reads the notes of another tenant
+	}
 	p.Price = e.Model.Price(a.Model)
 	if p.Envelope.USD > 0 && !p.Price.Known {
 		return journal.Mutation{}, nil, decouple.Errorf(decouple.Invalid, "a limit of %s USD cannot be kept: the price of the model is not known; say it with --price-in and --price-out, or limit tokens with --tokens", p.Envelope.USD)

@@ -31,15 +31,21 @@ const (
 
 // keepSchedules starts the runs of agents that have a schedule, until ctx ends. Any number of nodes may do so: the stream of a schedule lets one of them start a run.
 func (e *Engine) keepSchedules(ctx context.Context) {
+	known := map[agentVersion]bool{}
+	for name := range e.agents {
+		known[agentVersion{tenant: decouple.LocalTenant, name: name}] = true
+	}
+	upTo := decouple.Position(0)
 	for {
 		next := time.Now().Add(lookEvery)
-		for _, a := range e.agents {
-			if a.Schedule == nil {
-				continue
-			}
-			at, err := e.keepSchedule(ctx, decouple.LocalTenant, a.Name)
+		var err error
+		if upTo, err = e.findPut(ctx, upTo, known); err != nil && ctx.Err() == nil {
+			e.Log.Error("the agents that were deployed cannot be read", "error", err)
+		}
+		for a := range known {
+			at, err := e.keepSchedule(ctx, a.tenant, a.name)
 			if err != nil && ctx.Err() == nil {
-				e.Log.Error("a schedule cannot be kept", "agent", a.Name, "error", err)
+				e.Log.Error("a schedule cannot be kept", "tenant", a.tenant, "agent", a.name, "error", err)
 			}
 			if err == nil && at.Before(next) {
 				next = at
@@ -47,6 +53,21 @@ func (e *Engine) keepSchedules(ctx context.Context) {
 		}
 		if !pause(ctx, max(10*time.Millisecond, time.Until(next))) {
 			return
+		}
+	}
+}
+
+// findPut adds the agents that were put after a position, in any tenant, and gives the newest position.
+func (e *Engine) findPut(ctx context.Context, after decouple.Position, known map[agentVersion]bool) (decouple.Position, error) {
+	for {
+		events, err := e.Store.Scan(ctx, journal.Filter{Kind: decouple.StreamAgent, After: after})
+		if err != nil || len(events) == 0 {
+			return after, err
+		}
+		for _, ev := range events {
+			if after = ev.Position; ev.Kind == kindPut {
+				known[agentVersion{tenant: ev.Stream.Tenant, name: decouple.AgentName(ev.Stream.ID)}] = true
+			}
 		}
 	}
 }

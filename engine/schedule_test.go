@@ -64,3 +64,29 @@ func TestSchedules(t *testing.T) {
 		})
 	}
 }
+
+// TestScheduleDeployed has a node keep the schedule of an agent that was deployed for a tenant, which is in no file of its own.
+func TestScheduleDeployed(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, map[string][]string{"timed": {"say:done"}}, worker(nil), &payments{effect: decouple.EffectNone})
+	last := time.Now().UTC().Add(-3 * time.Hour)
+	b, err := json.Marshal(map[string]any{"at": last})
+	s.fine(err)
+	_, err = s.store.Commit(t.Context(), journal.Mutation{ID: "begun", Stream: decouple.Stream{Tenant: "acme", Kind: decouple.StreamSchedule, ID: "timed"},
+		Events: []journal.NewEvent{{Kind: "schedule.begun", KindVersion: 1, Payload: b}}})
+	s.fine(err)
+	a := decouple.Agent{Name: "timed", Version: "v1", Prompt: "timed", Schedule: &decouple.Schedule{Cron: fmt.Sprintf("%d * * * *", last.Add(30*time.Minute).Minute()), Task: "what is due?"}}
+	s.fine(s.eng.PutAgent(t.Context(), "acme", a, person("ada")))
+	s.serve()
+	for {
+		rows, err := s.store.Runs(t.Context(), journal.RunFilter{Tenant: "acme", Status: []decouple.RunStatus{decouple.RunEnded}})
+		s.fine(err)
+		if len(rows) == 1 {
+			if rows[0].Cause.Kind != decouple.CauseDone || rows[0].Sources.Tenant != "acme" {
+				t.Errorf("the scheduled run is %+v", rows[0])
+			}
+			return
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+}
