@@ -1,7 +1,11 @@
 package engine_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,5 +49,49 @@ func TestPutAgent(t *testing.T) {
 	versions, err := engine.Versions(t.Context(), s.store, decouple.LocalTenant, "worker")
 	if err != nil || len(versions) != 2 || versions[0].Put || !versions[1].Put || versions[1].By.ID != "ada" {
 		t.Errorf("the versions are %+v, %v", versions, err)
+	}
+}
+
+// TestHugeResult keeps a result of 64 MB whole and gives any of its pages; one of a byte more is refused by name, and not asked for again.
+func TestHugeResult(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	var text strings.Builder
+	for text.Len() < size {
+		fmt.Fprintf(&text, "%015d\n", text.Len())
+	}
+	whole, extra, calls := text.String()[:size], "", 0
+	big := wild{name: "pay", effect: decouple.EffectNone, do: func(context.Context, decouple.Invocation) (decouple.Outcome, error) {
+		calls++
+		return decouple.Outcome{Text: whole + extra}, nil
+	}}
+	s := newStage(t, nil, worker(nil), big)
+	wanted := []int{2, 700, 1366}
+	m := mute{answer: func(_ context.Context, req decouple.Request) (decouple.Answer, error) {
+		call := &decouple.ToolCall{ID: "a", Name: "pay", Args: json.RawMessage(`{}`)}
+		if last := req.Messages[len(req.Messages)-1]; last.Role == decouple.ToolRole {
+			got, frame, paged := strings.Cut(last.Parts[0].Result.Text, "\n[page ")
+			at, err := strconv.Atoi(strings.TrimSpace(got[:min(16, len(got))]))
+			if !paged && extra == "" || paged && (err != nil || !strings.HasPrefix(whole[at:], got)) {
+				t.Errorf("step %d: %.60q of %.60q is not what stands there", req.Step, got, frame)
+			}
+			if extra != "" || req.Step > len(wanted)+1 {
+				return decouple.Answer{Message: decouple.Text(decouple.Assistant, "done: "+got[:min(60, len(got))])}, nil
+			}
+			call.Name, call.Args = decouple.ToolResultRead, json.RawMessage(fmt.Sprintf(`{"call":"1/1","page":%d}`, wanted[req.Step-2]))
+		}
+		return decouple.Answer{Message: decouple.Message{Role: decouple.Assistant, Parts: []decouple.Part{{Call: call}}}}, nil
+	}}
+	var err error
+	s.eng, err = engine.New(engine.Config{Store: s.store, Model: m, Tools: s.tools, Agents: s.set})
+	s.fine(err)
+	st := s.drive(s.start("worker", "q", decouple.Envelope{}))
+	if st.Cause.Kind != decouple.CauseDone || st.Calls[0].Blob == "" || st.Calls[0].Size != size || len(st.Calls) != 1+len(wanted) {
+		t.Errorf("the run ended %v; its first result is a blob %q of %d bytes; %d calls", st.Cause, st.Calls[0].Blob, st.Calls[0].Size, len(st.Calls))
+	}
+	extra, calls = "x", 0
+	st = s.drive(s.start("worker", "again", decouple.Envelope{}))
+	if out := st.Calls[0].Outcome; !out.Error || !strings.HasPrefix(out.Text, "too_large: ") || calls != 1 || st.Cause.Kind != decouple.CauseDone {
+		t.Errorf("the model was told %.100q after %d calls, and the run ended %v", out.Text, calls, st.Cause)
 	}
 }
