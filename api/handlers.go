@@ -46,7 +46,11 @@ func (c *call) ready() (None, error) {
 	return None{}, nil
 }
 
+// metrics are of all tenants together, with the names of their agents.
 func (c *call) metrics() error {
+	if c.tenant() != decouple.LocalTenant {
+		return decouple.Errorf(decouple.Denied, "metrics are of the whole installation: they need a key of the tenant %s", decouple.LocalTenant)
+	}
 	if c.Metrics == nil {
 		return decouple.Errorf(decouple.NotFound, "this process has no metrics: `decouple serve` has")
 	}

@@ -410,6 +410,9 @@ func TestForeignTenant(t *testing.T) {
 			t.Errorf("%s shows what is another tenant's: %s", path, text)
 		}
 	}
+	if code, _ := s.ask(theirs, "GET", "/metrics", ""); code != 403 {
+		t.Errorf("another tenant is shown the metrics: %d", code)
+	}
 	if a := read[api.Agent](s, theirs, "GET", "/api/v1/agents/talker", ""); strings.Contains(a.Prompt, "whisper") {
 		t.Error("an agent that one tenant deployed is another's too")
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // a schedule names a time zone, and not every machine has the database
@@ -93,7 +94,12 @@ func (a *app) root() *cobra.Command {
 		Use: "decouple", Short: "Agents that research your documents and prove what they say", Long: rootLong,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-		PersistentPreRun: func(*cobra.Command, []string) { a.began = true },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if a.began = true; a.server != "" && slices.Contains([]string{"serve", "verify", "bench", "eval"}, c.Name()) {
+				return decouple.Errorf(decouple.Invalid, "`%s` works on this machine only: leave out --server", c.CommandPath())
+			}
+			return nil
+		},
 	}
 	c.SetIn(a.in)
 	c.SetOut(a.out)
