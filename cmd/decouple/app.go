@@ -22,6 +22,7 @@ type app struct {
 	storeURL string // --store
 	server   string // --server
 	keyFile  string // --key-file
+	config   string // --config
 	began    bool   // the command line was understood
 }
 

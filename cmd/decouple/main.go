@@ -98,7 +98,10 @@ func (a *app) root() *cobra.Command {
 			if a.began = true; a.server != "" && slices.Contains([]string{"serve", "verify", "bench", "eval"}, c.Name()) {
 				return decouple.Errorf(decouple.Invalid, "`%s` works on this machine only: leave out --server", c.CommandPath())
 			}
-			return nil
+			if c.Name() == "config" || c.Hidden {
+				return nil
+			}
+			return a.configure(c)
 		},
 	}
 	c.SetIn(a.in)
@@ -110,8 +113,9 @@ func (a *app) root() *cobra.Command {
 	c.PersistentFlags().StringVar(&a.folder, "data", "", "data folder: a `DIR` (default $DECOUPLE_DATA, or $XDG_DATA_HOME/decouple, or ~/.local/share/decouple)")
 	c.PersistentFlags().StringVar(&a.storeURL, "store", "", "journal: a `URL` such as postgres://user:password@host/database, shared by many nodes (default $DECOUPLE_STORE, or SQLite in the data folder)")
 	c.PersistentFlags().StringVar(&a.server, "server", "", "work with the server at this `URL`, such as http://127.0.0.1:8585, instead of the data folder here (default $DECOUPLE_SERVER)")
+	c.PersistentFlags().StringVar(&a.config, "config", "", "config `FILE` (default $DECOUPLE_CONFIG, or decouple.yaml in $XDG_CONFIG_HOME/decouple or ~/.config/decouple)")
 	c.PersistentFlags().StringVar(&a.keyFile, "key-file", "", "`FILE` that holds the key for the server (default: the key in $DECOUPLE_KEY)")
-	c.AddCommand(newServe(a), newNodes(a), newKeys(a), newApprovals(a), newSessions(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newBenchReopen(), newVersion(a), newPDF())
+	c.AddCommand(newServe(a), newNodes(a), newKeys(a), newConfig(a), newApprovals(a), newSessions(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newBenchReopen(), newVersion(a), newPDF())
 	return c
 }
 
