@@ -1,11 +1,14 @@
 package registry_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/registry"
 )
@@ -103,5 +106,37 @@ func TestKeyRefused(t *testing.T) {
 	}
 	if _, _, err := keys.Create(t.Context(), registry.Key{Actor: bot, Role: registry.RoleDeveloper}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestKeyHistory reads events of keys as the first version wrote them, for ever.
+func TestKeyHistory(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, keys := openKeys(t)
+	const bearer = "dck_old_abcdefghijklmnopqrstuvwxyz"
+	stream := decouple.Stream{Tenant: "acme", Kind: decouple.StreamKey, ID: "old"}
+	write := func(id decouple.CommitID, expect decouple.Seq, kind decouple.EventKind, payload string) {
+		t.Helper()
+		_, err := store.Commit(ctx, journal.Mutation{ID: id, Stream: stream, Expect: expect, Events: []journal.NewEvent{{Kind: kind, KindVersion: 1, Actor: decouple.Actor{Kind: decouple.ActorPerson, ID: "root"}, Payload: []byte(payload)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1", 0, "key.created", `{"hash":"c72bb2e9d11a5bbdf1cbf47be8ff1e1d1d4a1e4f2b5d5b1a7f0e7e0a3f1d5c11","actor":{"kind":"service","id":"ci"},"role":"developer","label":"build"}`)
+	sum := sha256.Sum256([]byte(bearer))
+	stream.ID = "old2"
+	write("2", 0, "key.created", `{"hash":"`+hex.EncodeToString(sum[:])+`","actor":{"kind":"service","id":"ci"},"role":"developer","label":"build","expires":"2099-01-02T03:04:05Z"}`)
+	if _, err := keys.Authenticate(ctx, bearer); decouple.KindOf(err) != decouple.Unauthenticated {
+		t.Errorf("a key whose hash is another's: %v", err)
+	}
+	list, err := keys.List(ctx, "acme")
+	if err != nil || len(list) != 2 || list[0].Role != registry.RoleDeveloper || list[0].Label != "build" || list[1].Expires.Year() != 2099 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	stream.ID = "old"
+	write("3", 1, "key.revoked", `{}`)
+	if list, err = keys.List(ctx, "acme"); err != nil || list[0].Revoked.IsZero() {
+		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/tool"
 )
@@ -119,5 +120,23 @@ func TestMemory(t *testing.T) {
 		if got := ask(ada, "", "memory.put", bad); strings.Contains(got, "remembered") {
 			t.Errorf("%.40s was remembered", bad)
 		}
+	}
+}
+
+// TestMemoryHistory reads memories as the first version wrote them, for ever.
+func TestMemoryHistory(t *testing.T) {
+	t.Parallel()
+	r := newRemembering(t)
+	stream := decouple.Stream{Tenant: "acme", Kind: decouple.StreamMemory, ID: "agent:ada"}
+	_, err := r.store.Commit(t.Context(), journal.Mutation{ID: "old", Stream: stream, Events: []journal.NewEvent{
+		{Kind: "memory.put", KindVersion: 1, Payload: []byte(`{"key":"a","text":"first","run":"r1","call":"1/1","agent":"ada","version":"v1"}`)},
+		{Kind: "memory.put", KindVersion: 1, Payload: []byte(`{"key":"b","text":"second","run":"r1","call":"1/2","agent":"ada","version":"v1"}`)},
+		{Kind: "memory.removed", KindVersion: 1, Payload: []byte(`{"key":"a","run":"r2","call":"1/1","agent":"ada","version":"v1"}`)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.ask(decouple.Run{ID: "r3", Root: "r3", Tenant: "acme", Agent: "ada"}, "", "memory.search", `{"query":""}`); !strings.Contains(got, `"text":"second","by":"ada","run":"r1"`) || !strings.Contains(got, `"of":1`) {
+		t.Errorf("memories of old are %s", got)
 	}
 }
