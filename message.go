@@ -23,11 +23,34 @@ type Message struct {
 	Parts []Part `json:"parts"`
 }
 
-// Part is one piece of a message; exactly one of its fields is set.
+// Part is one piece of a message; of Text, Call, Result, Media and Thought exactly one is set.
 type Part struct {
-	Text   string      `json:"text,omitempty"`
-	Call   *ToolCall   `json:"call,omitempty"`
-	Result *ToolResult `json:"result,omitempty"`
+	Text    string      `json:"text,omitempty"`
+	Call    *ToolCall   `json:"call,omitempty"`
+	Result  *ToolResult `json:"result,omitempty"`
+	Media   *Media      `json:"media,omitempty"`
+	Thought *Thought    `json:"thought,omitempty"`
+	Refusal bool        `json:"refusal,omitempty"` // Text says why the model would not answer
+	Cache   string      `json:"cache,omitempty"`   // the prompt up to and with this part is worth keeping for so long: 5m or 1h
+	Name    string      `json:"name,omitempty"`    // of whoever speaks, where several have one role
+}
+
+// Media is an image, a sound or a document in a conversation: Data, or a URL that the model's server fetches.
+type Media struct {
+	Type   string `json:"type"` // media type, such as image/png
+	Data   []byte `json:"data,omitempty"`
+	URL    string `json:"url,omitempty"`
+	Name   string `json:"name,omitempty"`   // of a document
+	Detail string `json:"detail,omitempty"` // low, high or auto
+}
+
+// Thought is what a model thought before it spoke. Its maker wants it back unharmed in the next turn, and only its maker can read Opaque.
+type Thought struct {
+	Text      string `json:"text,omitempty"`
+	Signature string `json:"signature,omitempty"` // proves to its maker that Text is its own
+	Opaque    string `json:"opaque,omitempty"`    // encrypted or redacted, instead of Text
+	ID        string `json:"id,omitempty"`        // by which its maker names it
+	Maker     string `json:"maker,omitempty"`     // the wire format that it came in, the only one that it may go out in
 }
 
 // ToolCall is a model's wish that a tool be called.
@@ -35,6 +58,8 @@ type ToolCall struct {
 	ID   string          `json:"id"` // the model's own
 	Name string          `json:"name"`
 	Args json.RawMessage `json:"args"` // an object; what is not valid JSON is kept as a JSON string
+
+	Signature string `json:"signature,omitempty"` // of the thought that led to it, where the wire has it here
 }
 
 // ToolResult answers the call of the same id.
@@ -43,6 +68,8 @@ type ToolResult struct {
 	Name  string `json:"name"`
 	Text  string `json:"text"`
 	Error bool   `json:"error,omitempty"` // Text says what went wrong and what to do
+
+	Media []Media `json:"media,omitempty"` // beside the text
 }
 
 // Text is a message with one text part.
@@ -137,6 +164,50 @@ type Request struct {
 	NoTools   bool              // the model may not call a tool now, although the conversation did
 	MaxTokens int64             // of the answer; 0 leaves it to the model
 	Tokens    func(text string) // gets the text as it comes; an empty text says that the answer begins anew and what came before is void
+
+	Sampling
+	Choice   ToolChoice // which tool to call; the zero value leaves it to the model
+	Serial   bool       // at most one tool call in an answer
+	Format   *Shape     // of the answer, where it must be JSON
+	Thinking Thinking
+	User     string // whom the call is made for, as the model's maker may know him
+	Tier     string // of service: "", auto, default, flex, priority, batch
+}
+
+// Sampling is how the model picks its words; nil and empty leave it to the model.
+type Sampling struct {
+	Temperature      *float64
+	TopP             *float64
+	TopK             *int64
+	FrequencyPenalty *float64
+	PresencePenalty  *float64
+	Seed             *int64
+	Stop             []string
+	Answers          int  // how many answers to give, default 1
+	Logprobs         bool // tell how likely each token was
+	TopLogprobs      int
+}
+
+// ToolChoice says which tools the model must call.
+type ToolChoice struct {
+	Mode string // "", auto, none, any (at least one), tool (the one of Name)
+	Name string
+}
+
+// Shape says that an answer must be JSON, and of which form.
+type Shape struct {
+	Name        string
+	Description string
+	Schema      json.RawMessage // JSON Schema; nil is any object
+	Strict      bool
+}
+
+// Thinking is how much a model may think before it answers. The zero value leaves it to the model.
+type Thinking struct {
+	Effort  string // none, minimal, low, medium, high
+	Budget  int64  // tokens
+	Off     bool   // not at all
+	Summary string // auto, concise, detailed: tell what was thought
 }
 
 // Finish says why a model stopped.
@@ -156,19 +227,32 @@ type Answer struct {
 	Finish  Finish  `json:"finish"`
 	Model   string  `json:"model"` // who really answered
 	Usage   Usage   `json:"usage"`
+
+	ID       string          `json:"id,omitempty"`       // the server's own
+	Stopped  string          `json:"stopped,omitempty"`  // the stop sequence that ended it
+	Logprobs json.RawMessage `json:"logprobs,omitempty"` // as OpenAI writes them; no other wire format has them
+	Tier     string          `json:"tier,omitempty"`     // of service that it was given
 }
 
-// Usage is what was used.
+// Usage is what was used. TokensIn counts all that was read, cached or not; TokensOut all that was written, thoughts included.
 type Usage struct {
 	TokensIn  int64 `json:"tokens_in"`
 	TokensOut int64 `json:"tokens_out"`
 	Cost      Money `json:"cost"`
 	Estimated bool  `json:"estimated,omitempty"` // not reported by the server
+
+	Cached     int64 `json:"cached,omitempty"`      // of TokensIn, read from the prompt cache
+	CacheWrite int64 `json:"cache_write,omitempty"` // of TokensIn, written to the prompt cache for five minutes
+	CacheLong  int64 `json:"cache_long,omitempty"`  // of TokensIn, written to it for an hour
+	Thought    int64 `json:"thought,omitempty"`     // of TokensOut
 }
 
 // Add sums two usages.
 func (u Usage) Add(v Usage) Usage {
-	return Usage{u.TokensIn + v.TokensIn, u.TokensOut + v.TokensOut, u.Cost + v.Cost, u.Estimated || v.Estimated}
+	return Usage{
+		TokensIn: u.TokensIn + v.TokensIn, TokensOut: u.TokensOut + v.TokensOut, Cost: u.Cost + v.Cost, Estimated: u.Estimated || v.Estimated,
+		Cached: u.Cached + v.Cached, CacheWrite: u.CacheWrite + v.CacheWrite, CacheLong: u.CacheLong + v.CacheLong, Thought: u.Thought + v.Thought,
+	}
 }
 
 // EstimateTokens is a rough count for texts whose tokenizer is not known: one token for every four bytes, at least one.
