@@ -352,7 +352,7 @@ func (j *job) begin() error {
 }
 
 // tidy makes a model's message one that the journal can hold and that reads the same when it comes back: an assistant's, of whole characters, with
-// arguments in one spelling and calls that each have an id of their own. Arguments that are not JSON become a JSON string.
+// arguments in one spelling, which rules, hashes and tools read alike, and calls that each have an id of their own. Arguments that are not JSON become a JSON string.
 func tidy(m decouple.Message, step int) decouple.Message {
 	out := decouple.Message{Role: decouple.Assistant}
 	ids := map[string]bool{"": true}
@@ -363,11 +363,11 @@ func tidy(m decouple.Message, step int) decouple.Message {
 			if len(c.Args) == 0 {
 				c.Args = json.RawMessage("{}")
 			}
-			b, err := json.Marshal(c.Args)
+			args, err := decouple.Canonical(c.Args)
 			if err != nil {
-				b, _ = json.Marshal(string(c.Args)) // a string always has a form
+				args, _ = json.Marshal(string(c.Args)) // a string always has a form
 			}
-			if c.Args = b; ids[c.ID] {
+			if c.Args = args; ids[c.ID] {
 				c.ID = fmt.Sprintf("call_%d_%d", step, i+1)
 			}
 			ids[c.ID] = true

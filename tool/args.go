@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 
 	"decouple.dev/decouple"
@@ -26,6 +27,20 @@ func decode[T any](args json.RawMessage, into *T) string {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return "there is something after the JSON object"
+	}
+	return inexact(args)
+}
+
+// inexact finds a field that is written in another case than the tools' own: package json would take it for the one that is meant, and a rule of approval would not.
+func inexact(args json.RawMessage) string {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(args, &fields); err != nil {
+		return explain(err)
+	}
+	for name := range fields {
+		if strings.ContainsFunc(name, func(r rune) bool { return r >= 'A' && r <= 'Z' || r > '~' }) {
+			return "there is no field " + strconv.Quote(name) + ": names are in small letters"
+		}
 	}
 	return ""
 }

@@ -92,6 +92,8 @@ func TestWrongArgumentsAreAnsweredWithWhatIsRight(t *testing.T) {
 		{decouple.ToolSearch, `{"query":7}`, "the field query cannot be a JSON number"},
 		{decouple.ToolSearch, `{"query":"x","limit":-1}`, "the limit is not between"},
 		{decouple.ToolSearch, `"query"`, "not a JSON object"},
+		{decouple.ToolSearch, `{"Query":"x"}`, `there is no field "Query"`},
+		{decouple.ToolRead, `{"note":"a","ſtart":5}`, "there is no field"},
 		{decouple.ToolSearch, `{"query":"x"} {}`, "something after"},
 		{decouple.ToolSearch, `{"query":`, "not valid JSON"},
 		{decouple.ToolOutline, ``, "the note is missing"},
