@@ -72,7 +72,7 @@ func (s *State) grant(p ChildPlan) decouple.Envelope {
 	}
 	return decouple.Envelope{
 		USD: p.Grant.USD, Tokens: p.Grant.Tokens, ToolCalls: p.Grant.Tools, Agents: p.Grant.Agents,
-		Depth: e.Depth, Children: e.Children, Steps: e.Steps, Time: e.Time,
+		Depth: e.Depth, Children: e.Children, Steps: e.Steps, Time: e.Time, StepTime: e.StepTime,
 	}
 }
 

@@ -217,7 +217,8 @@ func over(a, b decouple.Envelope) decouple.Envelope {
 	return decouple.Envelope{
 		USD: decouple.Money(set(int64(a.USD), int64(b.USD))), Tokens: set(a.Tokens, b.Tokens), ToolCalls: set(a.ToolCalls, b.ToolCalls),
 		Agents: set(a.Agents, b.Agents), Depth: int(set(int64(a.Depth), int64(b.Depth))), Children: int(set(int64(a.Children), int64(b.Children))),
-		Steps: int(set(int64(a.Steps), int64(b.Steps))), Time: time.Duration(set(int64(a.Time), int64(b.Time))), WriteUp: int(set(int64(a.WriteUp), int64(b.WriteUp))),
+		Steps: int(set(int64(a.Steps), int64(b.Steps))), Time: time.Duration(set(int64(a.Time), int64(b.Time))), StepTime: time.Duration(set(int64(a.StepTime), int64(b.StepTime))),
+		WriteUp: int(set(int64(a.WriteUp), int64(b.WriteUp))),
 	}
 }
 
