@@ -167,7 +167,11 @@ func (p answered) apply(s *State) {
 	s.say(p.Message)
 	for i, c := range p.Message.Calls() {
 		key := c.Name + " " + string(c.Args)
-		s.Calls = append(s.Calls, CallRecord{ID: callID(p.Step, i), ModelID: c.ID, Name: c.Name, Args: c.Args, same: s.made[key]})
+		r := CallRecord{ID: callID(p.Step, i), ModelID: c.ID, Name: c.Name, Args: c.Args, same: s.made[key]}
+		if i < len(p.Effects) {
+			r.Effect = p.Effects[i]
+		}
+		s.Calls = append(s.Calls, r)
 		if s.made == nil {
 			s.made = map[string]int{}
 		}

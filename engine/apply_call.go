@@ -165,6 +165,9 @@ func (s *State) inherit(o State) {
 	o.closeOpen(s.From.Fork)
 	s.Messages, s.prefix, s.bytes, s.elided = slices.Clip(o.Messages), o.prefix, o.bytes, o.elided
 	s.Calls, s.open = o.Calls, len(o.Calls)
+	for i := range s.Calls {
+		s.Calls[i].Effect = "" // it is in the ledger of the run that made it
+	}
 	if !s.From.Fork {
 		for i := range s.Calls {
 			s.Calls[i].ID = decouple.CallID("before/" + string(s.Calls[i].ID)) // not this run's: its own calls are numbered anew

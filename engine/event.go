@@ -73,6 +73,8 @@ type answered struct {
 	Model   string           `json:"model"`
 	Usage   decouple.Usage   `json:"usage"`
 	Final   string           `json:"final,omitempty"` // why the model was told to finish
+	// Effects are those of the tools that the message calls, in its order; empty for one that has none or is not known.
+	Effects []decouple.Effect `json:"effects,omitempty"`
 }
 
 // lost is the payload of model.lost: a call whose outcome nobody recorded is settled at what was reserved for it.

@@ -333,9 +333,26 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 		return j.modelFailed(err, ans.Usage)
 	}
 	p := answered{
-		Step: eff.Step, Prefix: s.prefixHash(), Message: tidy(ans.Message, eff.Step), Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,
+		Effects: j.effects(ans.Message), Step: eff.Step, Prefix: s.prefixHash(), Message: tidy(ans.Message, eff.Step), Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,
 	}
 	return j.commit(p, nil)
+}
+
+// effects are those of the tools that a message calls; nil if there are none.
+func (j *job) effects(m decouple.Message) []decouple.Effect {
+	var out []decouple.Effect
+	some := false
+	for _, c := range m.Calls() {
+		effect := decouple.Effect("")
+		if t := j.tools[c.Name]; t != nil && slices.Contains(j.s.Agent.Tools, c.Name) && t.Spec().Effect != decouple.EffectNone {
+			effect, some = t.Spec().Effect, true
+		}
+		out = append(out, effect)
+	}
+	if !some {
+		return nil
+	}
+	return out
 }
 
 // begin has the journal say that the run is at work before a call leaves this process, so that the call is settled should the process die.

@@ -107,15 +107,15 @@ func Effects(ctx context.Context, log journal.Reader, tenant decouple.TenantID, 
 		}
 		for _, c := range s.Calls {
 			if c.Effect != "" && c.Effect != decouple.EffectNone {
-				out = append(out, c.ledger(&s))
+				out = append(out, c.ledger(&s, row.Status == decouple.RunRunning))
 			}
 		}
 	}
 	return out, nil
 }
 
-// ledger is a call's line.
-func (c CallRecord) ledger(s *State) EffectRecord {
+// ledger is a call's line; running says that a node has the run.
+func (c CallRecord) ledger(s *State, running bool) EffectRecord {
 	r := EffectRecord{
 		Run: s.Run.ID, Call: c.ID, Tool: c.Name, Effect: c.Effect, Key: effectKey(s.Run.ID, c.ID), Args: c.Args, Attempts: c.Attempts,
 		Approved: c.approved, Resolved: c.Resolved, Started: c.Started, Ended: c.Ended,
@@ -131,6 +131,13 @@ func (c CallRecord) ledger(s *State) EffectRecord {
 		r.State = EffectUnknown
 	case !c.Started.IsZero():
 		r.State = EffectStarted
+	case s.Ended() && c.unmade(s):
+		r.State = EffectRefused
+	case s.Ended():
+		r.State = EffectUnknown
+	case running && !c.unmade(s) && !c.Retry.After(time.Now()):
+		r.State = EffectStarted
+		r.Attempts++
 	default:
 		r.State = EffectWaiting
 	}
@@ -143,6 +150,12 @@ func (c CallRecord) ledger(s *State) EffectRecord {
 		r.Result = c.failure
 	}
 	return r
+}
+
+// unmade says that a call which nobody announced was surely not made: one that must not be made twice is announced, one that is asked about waits, and what a
+// model asks for after it was told to finish is left alone.
+func (c CallRecord) unmade(s *State) bool {
+	return c.Effect == decouple.EffectOnce || c.ask != nil && (c.verdict == nil || !c.verdict.Approve) || s.final != "" && strings.HasPrefix(string(c.ID), fmt.Sprintf("%d/", s.Steps))
 }
 
 // under gives the rows of a run and of all below it, parents before children. No such run is NotFound.
