@@ -186,7 +186,7 @@ func (c *Client) Resume(ctx context.Context, _ decouple.TenantID, root decouple.
 
 // Decide tells a run a decision.
 func (c *Client) Decide(ctx context.Context, d engine.Decision) error {
-	_, err := post[None](ctx, c, request{path: "/api/v1/approvals/" + url.PathEscape(string(d.Run)) + "/" + string(d.Call), by: d.By}, Verdict{Approve: d.Approve, Why: d.Why})
+	_, err := post[None](ctx, c, request{path: "/api/v1/approvals/" + url.PathEscape(string(d.Run)) + "/" + string(d.Call), by: d.By}, Verdict{Approve: d.Approve, Why: d.Why, Hash: d.Hash})
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 
 	"decouple.dev/decouple"
 )
@@ -105,6 +106,7 @@ func as[P payload](e decouple.Event) (payload, error) {
 func (p created) apply(s *State) {
 	s.Run, s.Label, s.Call, s.Envelope, s.Price = p.Run, p.Label, p.Call, p.Envelope, p.Price
 	s.By, s.From, s.Session = p.By, p.From, p.Session
+	s.lead(p.Led...)
 	s.used.Agents = 1
 	if p.Session == "" {
 		s.say(decouple.Text(decouple.User, taskText(p.Task)))
@@ -195,7 +197,12 @@ func (s *State) settle(a account) {
 	s.reserved = account{}
 }
 
-func (p canceled) apply(s *State) { s.stop = &p }
+func (p canceled) apply(s *State) {
+	s.stop = &p
+	if !strings.HasPrefix(p.By, byRun) {
+		s.lead(p.By) // the parent is told why
+	}
+}
 
 func (interrupted) apply(*State) {}
 
@@ -289,6 +296,7 @@ func (s *State) join(j joined) {
 			continue
 		}
 		c.End = &j
+		s.lead(j.Led...)
 		s.lent = s.lent.minus(c.Grant)
 		s.used = s.used.plus(j.Used)
 		s.hold(j.Held)

@@ -112,7 +112,19 @@ func (p timed) apply(s *State) {
 	}
 }
 
-func (p signaled) apply(s *State) { s.signals = append(slices.Clip(s.signals), p) }
+func (p signaled) apply(s *State) {
+	s.signals = append(slices.Clip(s.signals), p)
+	s.lead(p.By.ID)
+}
+
+// lead remembers whose words the run acts on.
+func (s *State) lead(ids ...string) {
+	for _, id := range ids {
+		if id != "" && !slices.Contains(s.led, id) {
+			s.led = append(slices.Clip(s.led), id)
+		}
+	}
+}
 
 // takeSignal removes the signal that a result has brought.
 func (s *State) takeSignal(id string) {
@@ -124,6 +136,7 @@ func (s *State) takeSignal(id string) {
 func (p input) apply(s *State) {
 	if !p.Rejected {
 		s.inputs = append(slices.Clip(s.inputs), p)
+		s.lead(p.By.ID)
 	}
 }
 
@@ -162,6 +175,8 @@ func (s *State) hold(d time.Duration) {
 // inherit takes the conversation of the run that this one goes on with; a fork takes its calls and children too.
 func (s *State) inherit(o State) {
 	own := s.Messages
+	s.lead(o.By.ID)
+	s.lead(o.led...)
 	o.closeOpen(s.From.Fork)
 	s.Messages, s.prefix, s.bytes, s.elided = slices.Clip(o.Messages), o.prefix, o.bytes, o.elided
 	s.Calls, s.open = o.Calls, len(o.Calls)
@@ -171,7 +186,7 @@ func (s *State) inherit(o State) {
 	if !s.From.Fork {
 		for i := range s.Calls {
 			s.Calls[i].ID = decouple.CallID("before/" + string(s.Calls[i].ID)) // not this run's: its own calls are numbered anew
-			s.Calls[i].Effect, s.Calls[i].same = "", 0
+			s.Calls[i].same = 0
 		}
 		for _, m := range own {
 			s.say(m)

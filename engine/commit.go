@@ -206,7 +206,11 @@ func (m *mutation) spawn(p payload, eff Spawn) error {
 	p = withProgress(p, func(n *progress) {
 		n.Spawned, n.Wrap, n.Input, n.Reserve = next.Spawned, next.Wrap, next.Input, next.Reserve
 	})
-	m.park(Wait{Children: ids})
+	wait, ok := Next(m.s).(Wait) // for the children, and for what else of the answer is open
+	if !ok {
+		wait = Wait{Children: ids}
+	}
+	m.park(wait)
 	return m.add(p)
 }
 
@@ -219,7 +223,7 @@ func (m *mutation) child(plan ChildPlan, a decouple.Agent) error {
 		ID: plan.ID, Tenant: r.Tenant, Parent: r.ID, Root: r.Root, Agent: a.Name, Version: a.Version, Class: a.Class, Labels: r.Labels, Site: r.Site,
 		Priority: r.Priority, Deadline: plan.Deadline, Subject: r.Subject, Trace: r.Trace, Sources: r.Sources,
 	}
-	p := created{Run: run, Label: plan.Label, Task: plan.Task, Call: plan.Call, Envelope: m.s.grant(plan), Price: m.Model.Price(a.Model), By: m.s.By, From: plan.From}
+	p := created{Run: run, Label: plan.Label, Task: plan.Task, Call: plan.Call, Envelope: m.s.grant(plan), Price: m.Model.Price(a.Model), By: m.s.By, From: plan.From, Led: m.s.led}
 	n, s, pins, err := m.newRun(m.ctx, p, a, m.actor(), m.s.event)
 	m.Create = append(m.Create, n)
 	m.born = append(m.born, s)
@@ -277,7 +281,7 @@ func (m *mutation) end(e ended, f Finish) error {
 	if s.Run.Parent == "" {
 		return nil
 	}
-	body, err := json.Marshal(joined{Child: s.Run.ID, Call: s.Call, Cause: e.Cause, Answer: e.Answer, Used: s.used, Held: s.held})
+	body, err := json.Marshal(joined{Child: s.Run.ID, Call: s.Call, Cause: e.Cause, Answer: e.Answer, Used: s.used, Held: s.held, Led: s.led})
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ type created struct {
 	By       decouple.Actor    `json:"by,omitzero"` // who started the root
 	From     *origin           `json:"from,omitempty"`
 	Session  BusyPolicy        `json:"session,omitempty"` // it is one
+	Led      []string          `json:"led,omitempty"`     // ids of those whose words led to it, but for who started the root
 }
 
 // origin is the run whose conversation another one goes on with.
@@ -236,6 +237,7 @@ type joined struct {
 	Answer string          `json:"answer,omitempty"`
 	Used   account         `json:"used"`
 	Held   time.Duration   `json:"held,omitempty"` // that it waited for people
+	Led    []string        `json:"led,omitempty"`  // ids of those whose words led to it
 }
 
 // account is an amount of everything that an envelope counts.
@@ -328,6 +330,7 @@ type State struct {
 	writing  bool           // the writer was spawned
 	stop     *canceled
 	By       decouple.Actor // who started the root
+	led      []string       // ids of those whose words led to what the run does: who spoke in its session, sent it signals, canceled what it waited for
 	From     *origin
 	Session  BusyPolicy
 	inputs   []input       // of a session, that no turn has taken

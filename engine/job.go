@@ -148,6 +148,9 @@ func (j *job) perform(eff Effect) (bool, error) {
 		j.ride(eff.results)
 	case Ask:
 		j.ask(eff.Calls)
+		if _, tools := Next(j.s).(CallTools); tools { // what is asked is to be seen while they are at work
+			return j.commit(nil, nil)
+		}
 	case Expire:
 		for _, c := range eff.Calls {
 			j.note(decided{Call: c.ID, Expired: true, By: system, Why: "nobody decided in time", At: stamp()})
@@ -227,6 +230,10 @@ func (j *job) readInbox() error {
 			results = append(results, result{Call: p.Call, Text: endText(p), Error: p.Cause.Kind != decouple.CauseDone, Child: &p})
 		case canceled:
 			if j.s.stop == nil {
+				j.note(p)
+			}
+		case decided:
+			if c := j.s.record(p.Call); c == nil || c.ask == nil || mayDecide(j.s, c, p.By) == nil { // who has spoken since is no longer one who may
 				j.note(p)
 			}
 		case input:

@@ -110,6 +110,7 @@ type Decision struct {
 	Call    decouple.CallID
 	Approve bool
 	Why     string
+	Hash    string // of the question as it was seen; another one is Conflict. Empty is the question that there is
 	By      decouple.Actor
 }
 
@@ -128,6 +129,8 @@ func (e *Engine) Decide(ctx context.Context, d Decision) error {
 		return err
 	}
 	switch {
+	case d.Hash != "" && d.Hash != c.ask.Hash:
+		return decouple.Errorf(decouple.Conflict, "what waits for approval as call %s of run %s is no longer what was seen: look at it again", d.Call, d.Run)
 	case c.verdict != nil && c.verdict.Expired:
 		return decouple.Errorf(decouple.Conflict, "the time to decide on call %s of run %s is over", d.Call, d.Run)
 	case c.verdict != nil:
@@ -148,6 +151,9 @@ func mayDecide(s *State, c *CallRecord, by decouple.Actor) error {
 	}
 	if by.ID == s.By.ID {
 		return decouple.Errorf(decouple.Denied, "%s started the run and may not decide on its approvals: somebody else has to", by.ID)
+	}
+	if slices.Contains(s.led, by.ID) {
+		return decouple.Errorf(decouple.Denied, "%s has told the run what to do, in its session or by a signal, and may not decide on its approvals: somebody else has to", by.ID)
 	}
 	for _, r := range c.ask.Rules {
 		if r.allows(by.ID) {

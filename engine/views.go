@@ -32,12 +32,22 @@ type PendingApproval struct {
 
 // Approvals lists what waits for people to decide, oldest first; an empty run is all runs of the tenant, else one run's.
 func Approvals(ctx context.Context, log journal.Reader, tenant decouple.TenantID, run decouple.RunID) ([]PendingApproval, error) {
-	rows, err := log.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: run, Wait: []decouple.WaitKind{decouple.WaitPerson}})
+	rows, err := log.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: run, Status: []decouple.RunStatus{decouple.RunReady, decouple.RunRunning}})
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r journal.RunRow) bool { return r.Steps == 0 }) // it has called nothing yet
+	parked, err := log.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: run, Wait: []decouple.WaitKind{decouple.WaitPerson}})
 	if err != nil {
 		return nil, err
 	}
 	var out []PendingApproval
-	for _, row := range rows {
+	seen := map[decouple.RunID]bool{}
+	for _, row := range append(rows, parked...) {
+		if seen[row.ID] {
+			continue // it has parked meanwhile
+		}
+		seen[row.ID] = true
 		s, err := Load(ctx, log, row.Tenant, row.ID)
 		if err != nil {
 			return nil, err

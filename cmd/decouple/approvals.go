@@ -128,7 +128,7 @@ journal keeps, and nobody checks it: whoever may write the data folder may say i
 			if err != nil {
 				return err
 			}
-			d := engine.Decision{Tenant: decouple.LocalTenant, Run: list[0].Run, Call: list[0].Call, Approve: yes, Why: why, By: decouple.Actor{Kind: decouple.ActorPerson, ID: as}}
+			d := engine.Decision{Tenant: decouple.LocalTenant, Run: list[0].Run, Call: list[0].Call, Hash: list[0].Hash, Approve: yes, Why: why, By: decouple.Actor{Kind: decouple.ActorPerson, ID: as}}
 			err = a.act(ctx, "decouple approvals "+name, func(v verbs) error { return v.Decide(ctx, d) })
 			if err != nil {
 				return err
