@@ -1,0 +1,60 @@
+package route
+
+import "time"
+
+// Config is how the router judges. The zero value of each field stands for what its comment says.
+type Config struct {
+	Window      time.Duration // half of the evidence is forgotten in it; 30 s
+	Run         int           // failures in a row that open a breaker; 5
+	FailShare   float64       // share of failures that opens a breaker; 0.5
+	Degraded    float64       // share of failures from which an endpoint comes after the others; 0.2, what the retry budget can carry
+	SlowTimes   float64       // a first token so many times later than is normal counts as a failure; 5
+	BackOff     time.Duration // of a breaker that opens the first time; 1 s
+	BackOffMax  time.Duration // 2 min
+	Patience    time.Duration // shortest time to wait for a first token before giving up; 5 s
+	PatienceMax time.Duration // longest; 60 s
+	Wait        time.Duration // longest wait of a call without a deadline; 30 s
+	Attempts    int           // at one endpoint for one call, where there is no other; 3
+
+	RetryShare float64 // attempts beyond the first, per call; 0.2
+	RetryBurst float64 // attempts that may be saved up; 10
+	RetryFloor float64 // attempts a minute that even few calls earn; 6
+
+	FirstToken time.Duration // expected of an endpoint that nothing is known of; 800 ms
+	Rate       float64       // tokens a second, likewise; 60
+	Answer     int64         // tokens of an answer, likewise; 300
+
+	Replicas int // processes that share the providers' limits; 1
+}
+
+// or gives v, or d for the zero value.
+func or[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}
+
+// filled is c with what its zero values stand for.
+func (c Config) filled() Config {
+	c.Window = or(c.Window, 30*time.Second)
+	c.Run = or(c.Run, 5)
+	c.FailShare = or(c.FailShare, 0.5)
+	c.Degraded = or(c.Degraded, 0.2)
+	c.SlowTimes = or(c.SlowTimes, 5)
+	c.BackOff = or(c.BackOff, time.Second)
+	c.BackOffMax = or(c.BackOffMax, 2*time.Minute)
+	c.Patience = or(c.Patience, 5*time.Second)
+	c.PatienceMax = or(c.PatienceMax, time.Minute)
+	c.Wait = or(c.Wait, 30*time.Second)
+	c.Attempts = or(c.Attempts, 3)
+	c.RetryShare = or(c.RetryShare, 0.2)
+	c.RetryBurst = or(c.RetryBurst, 10)
+	c.RetryFloor = or(c.RetryFloor, 6)
+	c.FirstToken = or(c.FirstToken, 800*time.Millisecond)
+	c.Rate = or(c.Rate, 60)
+	c.Answer = or(c.Answer, 300)
+	c.Replicas = or(c.Replicas, 1)
+	return c
+}
