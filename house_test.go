@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"builtin":                 {"prose"},
 	"gateway/dialect":         {},
 	"catalog":                 {},
+	"catalog/generate":        {"catalog"},
 	"meter":                   {"catalog", "journal"},
 	"gateway/route":           {"catalog"},
 	"registry":                {"journal"},

@@ -52,6 +52,7 @@ type Endpoint struct {
 	URL      string     `json:"url"`    // of the provider's interface, without the path of a call
 	Limits   Limits     `json:"limits,omitzero"`
 	Labels   []string   `json:"labels,omitempty"` // what policies may speak of
+	Retires  time.Time  `json:"retires,omitzero"` // when the provider stops serving it
 }
 
 // Limits are what a provider says it will take; zero is not known.
@@ -61,7 +62,9 @@ type Limits struct {
 	TokensIn   int64 `json:"tpm_in,omitempty"`  // a minute
 	TokensOut  int64 `json:"tpm_out,omitempty"` // a minute
 	Concurrent int64 `json:"concurrent,omitempty"`
-	AdmitMax   bool  `json:"admit_max,omitempty"` // admission counts the limit of the answer, not the answer
+	TokensDay  int64 `json:"tpd,omitempty"`         // in and out, a day
+	AdmitMax   bool  `json:"admit_max,omitempty"`   // admission counts the limit of the answer, not the answer
+	CachedFree bool  `json:"cached_free,omitempty"` // what is read from the prompt cache does not count
 }
 
 // Price is what a provider charges for a model from a date on.
@@ -117,6 +120,36 @@ const (
 	Cascade  Strategy = "cascade" // the first, and the next when its answer does not pass the check
 )
 
+// Provider is what a seller of model calls offers to an account, and to any account alike.
+type Provider struct {
+	ID       string              `json:"id"`
+	Cloud    string              `json:"cloud,omitempty"`
+	Format   string              `json:"format"`         // of gateway/dialect
+	URL      string              `json:"url,omitempty"`  // with {region} for the region; empty: each account has its own
+	URLs     map[string]string   `json:"urls,omitempty"` // of regions whose URL follows no rule
+	Hardware string              `json:"hardware,omitempty"`
+	Regions  []string            `json:"regions,omitempty"`  // the first is an account's that names none
+	Prices   string              `json:"prices,omitempty"`   // whose price list holds where it has none of its own
+	Uplift   map[string]Part     `json:"uplift,omitempty"`   // of prices that have none of their own
+	Class    map[string]Part     `json:"class,omitempty"`    // likewise
+	Limits   map[string]Limits   `json:"limits,omitempty"`   // by tier of account
+	Tier     string              `json:"tier,omitempty"`     // of an account that names none
+	Profiles map[string]string   `json:"profiles,omitempty"` // by geography: what a model's name gets before it where it is called across regions
+	Serves   map[ModelID]Service `json:"serves,omitempty"`
+}
+
+// Service is a model as a provider serves it. What is empty is as the provider's.
+type Service struct {
+	Name     string            `json:"name"`
+	Format   string            `json:"format,omitempty"`
+	URL      string            `json:"url,omitempty"`
+	Hardware string            `json:"hardware,omitempty"`
+	Regions  []string          `json:"regions,omitempty"`
+	Limits   map[string]Limits `json:"limits,omitempty"`
+	Profile  bool              `json:"profile,omitempty"` // its name gets the profile of its geography
+	Retires  time.Time         `json:"retires,omitzero"`
+}
+
 // Catalog is a snapshot of all of it. It is never changed: a new one takes its place.
 type Catalog struct {
 	Models    map[ModelID]Model
@@ -124,4 +157,8 @@ type Catalog struct {
 	Aliases   map[string]Alias
 	Prices    map[string][]Price // by provider/model as the provider names it, ascending by From
 	Date      time.Time          // of the newest price data
+	Providers map[string]Provider
+	Places    map[string]string // geography (us, eu, ...) of a region
+
+	quick index // empty in a catalog that was put together by hand, which is searched instead
 }
