@@ -112,9 +112,11 @@ type ToolSpec struct {
 	Description string          `json:"description"`
 	Params      json.RawMessage `json:"params"` // JSON Schema of the arguments
 	Effect      Effect          `json:"effect"`
-	Timeout     time.Duration   `json:"-"` // of one attempt, default 5 minutes
-	Heartbeat   time.Duration   `json:"-"` // longest silence of a long call between two beats; zero asks for none
-	Query       string          `json:"-"` // of a once tool: the tool that, asked with the same arguments and key, knows what became of a call
+	Timeout     time.Duration   `json:"-"`                // of one attempt, default 5 minutes
+	Heartbeat   time.Duration   `json:"-"`                // longest silence of a long call between two beats; zero asks for none
+	Strict      bool            `json:"strict,omitempty"` // the arguments must follow the schema to the letter
+	Cache       string          `json:"cache,omitempty"`  // the prompt up to and with this tool is worth keeping for so long: 5m or 1h
+	Query       string          `json:"-"`                // of a once tool: the tool that, asked with the same arguments and key, knows what became of a call
 }
 
 // Tool is something that an agent can do.
@@ -204,7 +206,7 @@ type Shape struct {
 
 // Thinking is how much a model may think before it answers. The zero value leaves it to the model.
 type Thinking struct {
-	Effort  string // none, minimal, low, medium, high
+	Effort  string // none, minimal, low, medium, high, xhigh, max
 	Budget  int64  // tokens
 	Off     bool   // not at all
 	Summary string // auto, concise, detailed: tell what was thought

@@ -1,36 +1,33 @@
 package dialect
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/json"
-	"slices"
-	"strconv"
-	"strings"
 
 	"decouple.dev/decouple"
 )
 
-// maxCalls is how many tool calls one answer may hold; more is a model gone astray.
-const maxCalls = 256
-
-// maxTokens is a count of tokens that no call reaches; a server that reports more is not believed.
-const maxTokens = 1e9
-
 // chatBody is a whole answer (choices with a message) or a chunk of a stream (choices with a delta).
 type chatBody struct {
+	ID      string          `json:"id"`
 	Object  string          `json:"object"`
 	Error   json.RawMessage `json:"error"`
 	Model   string          `json:"model"`
 	Choices []chatChoice    `json:"choices"`
-	Usage   *chatUsage      `json:"usage"`
+	Usage   json.RawMessage `json:"usage"`
+	Tier    string          `json:"service_tier"`
 }
 
 type chatChoice struct {
-	Index        int       `json:"index"`
-	Message      chatDelta `json:"message"`
-	Delta        chatDelta `json:"delta"`
-	FinishReason string    `json:"finish_reason"`
+	Index        int           `json:"index"`
+	Message      chatDelta     `json:"message"`
+	Delta        chatDelta     `json:"delta"`
+	FinishReason string        `json:"finish_reason"`
+	Logprobs     *chatLogprobs `json:"logprobs"`
+}
+
+type chatLogprobs struct {
+	Content []json.RawMessage `json:"content"`
+	Refusal []json.RawMessage `json:"refusal"`
 }
 
 type chatDelta struct {
@@ -38,7 +35,18 @@ type chatDelta struct {
 	Refusal          string          `json:"refusal"`
 	Reasoning        string          `json:"reasoning"`
 	ReasoningContent string          `json:"reasoning_content"`
+	Details          []chatDetail    `json:"reasoning_details"`
 	ToolCalls        []chatCallDelta `json:"tool_calls"`
+}
+
+// chatDetail is how we give thoughts of another maker to a Chat caller, beside reasoning_content.
+type chatDetail struct {
+	Type      string `json:"type"` // reasoning.text or reasoning.encrypted
+	Text      string `json:"text,omitempty"`
+	Signature string `json:"signature,omitempty"` // a token of ours
+	Data      string `json:"data,omitempty"`      // likewise
+	Format    string `json:"format,omitempty"`
+	Index     int    `json:"index"`
 }
 
 type chatPart struct {
@@ -46,103 +54,213 @@ type chatPart struct {
 }
 
 type chatCallDelta struct {
-	Index    *int   `json:"index"`
-	ID       string `json:"id"`
+	Index    *int       `json:"index"`
+	ID       string     `json:"id"`
+	Extra    *chatExtra `json:"extra_content"`
 	Function struct {
 		Name      string          `json:"name"`
 		Arguments json.RawMessage `json:"arguments"` // text, or an object
 	} `json:"function"`
 }
 
-// chatUsage counts in floating point, because some servers write 12.0.
-type chatUsage struct {
-	In  float64 `json:"prompt_tokens"`
-	Out float64 `json:"completion_tokens"`
-}
-
-// DecodeChat reads a whole answer. Usage.Estimated says that the server reported no usable count; the counts are then zero and the
-// caller's to estimate. Errors: a [Fault] that came inside the 200, Unavailable for an answer that makes no sense.
-func DecodeChat(data []byte, names Names) (decouple.Answer, error) {
-	a := chatAnswer{names: names}
-	if _, err := a.add(data); err != nil {
+// Decode reads a whole answer.
+func (chatClient) Decode(data []byte, names Names) (decouple.Answer, error) {
+	r := newChatReader(names)
+	if err := r.add(data); err != nil {
 		return decouple.Answer{}, err
 	}
-	return a.answer()
+	if err := r.settle(); err != nil {
+		return decouple.Answer{}, err
+	}
+	return r.answer()
 }
 
-// chatAnswer gathers an answer, from one body or from the chunks of a stream.
-type chatAnswer struct {
+// Reader reads a streamed answer.
+func (chatClient) Reader(names Names) Reader { return newChatReader(names) }
+
+// chatReader gathers an answer, from one body or from the chunks of a stream.
+type chatReader struct {
+	gather
+	frames
 	names   Names
-	text    strings.Builder
-	calls   []*gatheredCall
+	open    int // the text, refusal or thought that goes on, -1 if none does
+	calls   []*chatCalling
 	refused bool
-	finish  string
-	model   string
-	usage   *chatUsage
+	stop    string
+	begun   bool
+	ended   bool
 }
 
-type gatheredCall struct {
-	index    int
-	id, name string
-	args     strings.Builder
+// chatCalling is a call that is coming in.
+type chatCalling struct {
+	index, part int
+	id, name    string
+	signature   string
+	held        string // arguments that came before the name
+	begun       bool
 }
 
-// Delta is what one line of a stream brought.
-type Delta struct {
-	Text  string // of the answer
-	Moved bool   // the model produced something, shown or not: text, thoughts, a piece of a tool call, its end
+func newChatReader(names Names) *chatReader {
+	r := &chatReader{names: names, open: -1}
+	r.end.Usage.Estimated = true
+	return r
 }
 
-func (a *chatAnswer) add(data []byte) (Delta, error) {
+// Feed takes bytes and gives what they brought.
+func (r *chatReader) Feed(p []byte) ([]Event, error) {
+	err := r.feed(p, r.frame)
+	return r.take(), err
+}
+
+func (r *chatReader) frame(_, data []byte) error {
+	switch {
+	case r.ended:
+		return nil
+	case string(data) == "[DONE]":
+		r.ended = true
+		if err := r.settle(); err != nil {
+			return err
+		}
+		return r.finish()
+	}
+	return r.add(data)
+}
+
+// Done says that the end mark has come.
+func (r *chatReader) Done() bool { return r.ended }
+
+// End is the answer. A stream without its end mark is whole if the model had said why it stopped.
+func (r *chatReader) End() (decouple.Answer, error) {
+	if err := r.flush(r.frame); err != nil {
+		return r.partial(), err
+	}
+	if !r.ended && r.stop == "" {
+		return r.partial(), errCut()
+	}
+	if err := r.settle(); err != nil {
+		return r.partial(), err
+	}
+	return r.answer()
+}
+
+func errCut() error {
+	return decouple.Errorf(decouple.Unavailable, "the stream was cut off before the answer's end")
+}
+
+func (r *chatReader) add(data []byte) error {
 	var b chatBody
 	if err := json.Unmarshal(data, &b); err != nil {
-		return Delta{}, decouple.Errorf(decouple.Unavailable, "the answer is not the JSON of a chat completion: %w", err)
+		return decouple.Errorf(decouple.Unavailable, "the answer is not the JSON of a chat completion: %w", err)
 	}
 	if f := parseFault(b.Error); f != nil {
-		return Delta{}, f
+		return f
 	}
 	if b.Object == "error" {
-		return Delta{}, parseFault(data)
+		return parseFault(data)
 	}
 	if b.Model != "" {
-		a.model = b.Model
+		r.end.Model = b.Model
 	}
-	if b.Usage != nil {
-		a.usage = b.Usage
+	if b.ID != "" {
+		r.end.ID = b.ID
 	}
-	var d Delta
+	if b.Tier != "" {
+		r.end.Tier = b.Tier
+	}
+	if !r.begun {
+		r.begun = true
+		r.out = append(r.out, Event{Kind: Begin, ID: b.ID, Model: b.Model})
+	}
+	if present(b.Usage) {
+		s := sight{usage: newTally()}
+		s.chatUsage(&scanner{b: b.Usage})
+		r.end.Usage, _ = s.usage.usage()
+	}
 	for _, c := range b.Choices {
 		if c.Index != 0 {
 			continue
 		}
-		if err := a.choice(c, &d); err != nil {
-			return d, err
+		if err := r.choice(c); err != nil {
+			return err
 		}
 	}
-	return d, nil
+	return nil
 }
 
-func (a *chatAnswer) choice(c chatChoice, d *Delta) error {
+func (r *chatReader) choice(c chatChoice) error {
 	for i, m := range []chatDelta{c.Message, c.Delta} {
 		said, err := contentText(m.Content)
 		if err != nil {
 			return err
 		}
-		said += m.Refusal
-		d.Text += said
-		a.text.WriteString(said)
-		d.Moved = d.Moved || said+m.Reasoning+m.ReasoningContent != "" || len(m.ToolCalls) > 0
-		a.refused = a.refused || m.Refusal != ""
+		r.thoughts(m)
+		r.say(RefusalDelta, m.Refusal)
+		r.refused = r.refused || m.Refusal != ""
+		r.probable(said, c.Logprobs, i == 1)
 		for _, t := range m.ToolCalls {
-			if err := a.call(t, i == 0); err != nil {
+			if err := r.call(t, i == 0); err != nil {
 				return err
 			}
 		}
 	}
 	if c.FinishReason != "" {
-		a.finish, d.Moved = c.FinishReason, true
+		r.stop = c.FinishReason
 	}
 	return nil
+}
+
+// probable goes on with the text, and with how likely its tokens were; a whole answer has them once.
+func (r *chatReader) probable(said string, probs *chatLogprobs, delta bool) {
+	if probs == nil || len(probs.Content) == 0 || !delta && said == "" {
+		r.say(TextDelta, said)
+		return
+	}
+	if delta && said == "" && len(r.probs) > 0 && r.open < 0 {
+		return
+	}
+	r.probs = append(r.probs, probs.Content...)
+	r.turn(TextDelta)
+	r.write(TextDelta, r.open, said)
+	r.out[len(r.out)-1].Logprobs = must(probs)
+	probs.Content = nil
+}
+
+func (r *chatReader) thoughts(m chatDelta) {
+	for _, text := range []struct{ text, id string }{{m.ReasoningContent, ""}, {m.Reasoning, "reasoning"}} {
+		if text.text == "" || text.id != "" && m.ReasoningContent == m.Reasoning {
+			continue
+		}
+		if r.turn(ThoughtDelta) {
+			r.think(r.open, decouple.Thought{Maker: string(Chat), ID: text.id})
+		}
+		r.write(ThoughtDelta, r.open, text.text)
+	}
+}
+
+// say goes on with a text or a refusal.
+func (r *chatReader) say(kind EventKind, text string) {
+	if text != "" {
+		r.turn(kind)
+		r.write(kind, r.open, text)
+	}
+}
+
+// turn makes a part of a kind the one that goes on, and says whether it is a new one.
+func (r *chatReader) turn(kind EventKind) bool {
+	if r.open >= 0 && r.parts[r.open].kind == kind {
+		return false
+	}
+	r.leave()
+	r.open = r.next()
+	return true
+}
+
+// leave ends the text or thought that went on.
+func (r *chatReader) leave() {
+	if r.open >= 0 {
+		r.done(r.open)
+		r.open = -1
+	}
 }
 
 // contentText joins the texts of a message's content.
@@ -165,17 +283,23 @@ func contentText(raw json.RawMessage) (string, error) {
 }
 
 // call takes up a whole tool call, or a piece of one.
-func (a *chatAnswer) call(t chatCallDelta, whole bool) error {
-	c := a.find(t)
+func (r *chatReader) call(t chatCallDelta, whole bool) error {
+	c := r.find(t)
 	if c == nil || whole {
-		if len(a.calls) == maxCalls {
+		if len(r.calls) == maxCalls {
 			return decouple.Errorf(decouple.Unavailable, "the answer holds more than %d tool calls", maxCalls)
 		}
-		c = &gatheredCall{index: len(a.calls)}
+		r.leave()
+		c = &chatCalling{index: len(r.calls)}
 		if t.Index != nil {
 			c.index = *t.Index
 		}
-		a.calls = append(a.calls, c)
+		for _, earlier := range r.calls {
+			if earlier.begun && r.complete(earlier.part) {
+				r.done(earlier.part)
+			}
+		}
+		r.calls = append(r.calls, c)
 	}
 	if c.id == "" {
 		c.id = t.ID
@@ -183,14 +307,29 @@ func (a *chatAnswer) call(t chatCallDelta, whole bool) error {
 	if c.name == "" {
 		c.name = t.Function.Name
 	}
-	c.args.WriteString(plain(t.Function.Arguments))
+	if t.Extra != nil && c.signature == "" {
+		c.signature = t.Extra.Google.Signature
+	}
+	args := plain(t.Function.Arguments)
+	if !c.begun {
+		c.held += args
+		if args = c.held; c.name == "" {
+			return nil
+		}
+		c.begun, c.part = true, r.next()
+		if err := r.begin(c.part, decouple.ToolCall{ID: c.id, Name: r.names.Own(c.name), Signature: c.signature}); err != nil {
+			return err
+		}
+	}
+	r.argue(c.part, args)
 	return nil
 }
 
 // find is the call that a piece goes on with: the further pieces of a call name its index. Nil is a new call; a server that gives no
 // index, or the same one to all calls, begins one with a new id and a name.
-func (a *chatAnswer) find(t chatCallDelta) *gatheredCall {
-	for _, c := range slices.Backward(a.calls) {
+func (r *chatReader) find(t chatCallDelta) *chatCalling {
+	for i := len(r.calls) - 1; i >= 0; i-- {
+		c := r.calls[i]
 		if t.Index != nil && c.index != *t.Index {
 			continue
 		}
@@ -203,61 +342,16 @@ func (a *chatAnswer) find(t chatCallDelta) *gatheredCall {
 	return nil
 }
 
-func (a *chatAnswer) answer() (decouple.Answer, error) {
-	if a.finish == "error" {
-		return decouple.Answer{}, &Fault{Message: "the model stopped with an error"}
+// settle says how the answer ended; a stop that is an error is a fault.
+func (r *chatReader) settle() error {
+	if r.stop == "error" {
+		return &Fault{Message: "the model stopped with an error"}
 	}
-	m := decouple.Message{Role: decouple.Assistant}
-	if a.text.Len() > 0 {
-		m.Parts = append(m.Parts, decouple.Part{Text: a.text.String()})
-	}
-	slices.SortStableFunc(a.calls, func(x, y *gatheredCall) int { return cmp.Compare(x.index, y.index) })
-	ids := map[string]bool{}
-	for i, c := range a.calls {
-		if c.name == "" {
-			return decouple.Answer{}, decouple.Errorf(decouple.Unavailable, "tool call %d of the answer names no tool", i+1)
+	for i, c := range r.calls {
+		if !c.begun {
+			return decouple.Errorf(decouple.Unavailable, "tool call %d of the answer names no tool", i+1)
 		}
-		for n := i + 1; c.id == "" || ids[c.id]; n++ {
-			c.id = "call_" + strconv.Itoa(n)
-		}
-		ids[c.id] = true
-		m.Parts = append(m.Parts, decouple.Part{Call: &decouple.ToolCall{ID: c.id, Name: a.names.Own(c.name), Args: decodeArgs(c.args.String())}})
 	}
-	finish := a.reason()
-	if len(m.Parts) == 0 && finish == decouple.FinishStop {
-		return decouple.Answer{}, decouple.Errorf(decouple.Unavailable, "the answer is empty: neither text nor a tool call")
-	}
-	return decouple.Answer{Message: m, Finish: finish, Model: a.model, Usage: a.counted()}, nil
-}
-
-// reason says why the model stopped; tool calls count for more than a "stop".
-func (a *chatAnswer) reason() decouple.Finish {
-	switch {
-	case a.finish == "content_filter", a.refused:
-		return decouple.FinishFilter
-	case a.finish == "length", a.finish == "max_tokens":
-		return decouple.FinishLength
-	case len(a.calls) > 0:
-		return decouple.FinishTools
-	}
-	return decouple.FinishStop
-}
-
-func (a *chatAnswer) counted() decouple.Usage {
-	if u := a.usage; u != nil && u.In >= 1 && u.In < maxTokens && u.Out >= 0 && u.Out < maxTokens {
-		return decouple.Usage{TokensIn: int64(u.In), TokensOut: int64(u.Out)}
-	}
-	return decouple.Usage{Estimated: true}
-}
-
-// decodeArgs keeps arguments that are JSON, and makes a JSON string of those that are not.
-func decodeArgs(s string) json.RawMessage {
-	trimmed := bytes.TrimSpace([]byte(s))
-	switch {
-	case len(trimmed) == 0, string(trimmed) == "null":
-		return json.RawMessage("{}")
-	case json.Valid(trimmed):
-		return trimmed
-	}
-	return keep(s)
+	r.end.Finish = chatReason(r.stop, len(r.calls) > 0, r.refused)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"time"
 
 	"decouple.dev/decouple"
 )
@@ -17,6 +18,8 @@ type Fault struct {
 	Type    string
 	Code    string
 	Param   string // the parameter of the request that is to blame, if the server named one
+
+	Wait time.Duration // how long the server asks to be left alone, where its body says so
 }
 
 // Error is the server's message, or whatever else it gave.
@@ -32,16 +35,24 @@ func (f *Fault) Error() string {
 	return "an error without a message"
 }
 
-// ParseFault reads the body of an answer whose HTTP status is an error. What is neither JSON nor short plain text leaves Message empty.
+// ParseFault reads the body of an answer whose HTTP status is an error, of whatever format. What is neither JSON nor short plain text leaves Message empty.
 func ParseFault(status int, body []byte) *Fault {
 	var b struct {
 		faultBody
 		Error  json.RawMessage `json:"error"`
 		Detail json.RawMessage `json:"detail"`
+		Amazon json.RawMessage `json:"__type"`
 	}
 	f := &Fault{Status: status}
+	body = bytes.TrimSpace(body)
+	if len(body) > 1 && body[0] == '[' { // a Gemini stream that is a JSON array
+		var list []json.RawMessage
+		if json.Unmarshal(body, &list) == nil && len(list) > 0 {
+			body = list[0]
+		}
+	}
 	if err := json.Unmarshal(body, &b); err != nil {
-		if said := strings.TrimSpace(string(body)); len(said) <= 300 && !strings.HasPrefix(said, "<") {
+		if said := string(body); len(said) <= 300 && !strings.HasPrefix(said, "<") {
 			f.Message = said
 		}
 		return f
@@ -54,8 +65,26 @@ func ParseFault(status int, body []byte) *Fault {
 		f.Message = plain(b.Detail)
 	default:
 		b.fill(f)
+		if f.Type == "" {
+			f.Type = amazonType(plain(b.Amazon))
+		}
 	}
 	return f
+}
+
+// amazonType takes what Amazon puts around the name of an exception away: a name space before it, a URL after it.
+func amazonType(said string) string {
+	said, _, _ = strings.Cut(said, ":")
+	return said[strings.LastIndexByte(said, '#')+1:]
+}
+
+// FaultOf reads the body of an answer of a format whose HTTP status is an error.
+func FaultOf(f Format, status int, body []byte) *Fault {
+	ft := ParseFault(status, body)
+	if f == Generate && ft.Type == "" && len(ft.Code) <= 3 { // a number that says no more than the status
+		ft.Code = ""
+	}
+	return ft
 }
 
 // parseFault reads the value of the key "error": an object, or a bare text; nil where there is none.
@@ -70,7 +99,7 @@ func parseFault(raw json.RawMessage) *Fault {
 		return f
 	}
 	b.fill(f)
-	if n, err := strconv.Atoi(f.Code); err == nil && n >= 400 && n <= 599 {
+	if n, err := strconv.Atoi(plain(b.Code)); err == nil && n >= 400 && n <= 599 {
 		f.Status = n
 	}
 	return f
@@ -82,10 +111,28 @@ type faultBody struct {
 	Type    json.RawMessage `json:"type"`
 	Code    json.RawMessage `json:"code"`
 	Param   json.RawMessage `json:"param"`
+	Status  json.RawMessage `json:"status"`  // Gemini: the type
+	Details []faultDetail   `json:"details"` // Gemini
+}
+
+type faultDetail struct {
+	Reason     string `json:"reason"`
+	RetryDelay string `json:"retryDelay"`
 }
 
 func (b faultBody) fill(f *Fault) {
 	f.Message, f.Type, f.Code, f.Param = plain(b.Message), plain(b.Type), plain(b.Code), plain(b.Param)
+	if f.Type == "" {
+		f.Type = plain(b.Status)
+	}
+	for _, d := range b.Details {
+		if d.Reason != "" {
+			f.Code = d.Reason
+		}
+		if wait, err := time.ParseDuration(d.RetryDelay); err == nil {
+			f.Wait = max(f.Wait, wait)
+		}
+	}
 }
 
 // present says that raw is neither missing nor one of the ways to say "none".
@@ -114,6 +161,8 @@ func (f *Fault) Kind() decouple.Kind {
 	switch {
 	case f.Status != 401 && f.Status != 403 && f.Status != 429 && f.says(tooLong...):
 		return decouple.TooLarge
+	case f.says("api_key_invalid", "api key not valid"): // Gemini says so with status 400
+		return decouple.Unauthenticated
 	case f.Status == 402, f.says("insufficient_quota", "billing_hard_limit", "credit balance"):
 		return decouple.Denied
 	case f.Status != 0:
@@ -135,7 +184,7 @@ func statusKind(status int) decouple.Kind {
 		return decouple.Denied
 	case 404:
 		return decouple.NotFound
-	case 408, 409, 425: // too slow, a lock held, too early: the same call later may succeed
+	case 408, 409, 424, 425: // too slow, a lock held, the model failed (Bedrock), too early: the same call later may succeed
 		return decouple.Unavailable
 	case 413:
 		return decouple.TooLarge
@@ -159,12 +208,23 @@ var words = []struct {
 	{"rate_limit", decouple.RateLimited},
 	{"rate limit", decouple.RateLimited},
 	{"too many requests", decouple.RateLimited},
+	{"throttl", decouple.RateLimited},
+	{"resource_exhausted", decouple.RateLimited},
+	{"resourceexhausted", decouple.RateLimited},
 	{"authentication", decouple.Unauthenticated},
 	{"invalid_api_key", decouple.Unauthenticated},
+	{"unauthenticated", decouple.Unauthenticated},
+	{"unrecognizedclient", decouple.Unauthenticated},
+	{"expiredtoken", decouple.Unauthenticated},
+	{"accessdenied", decouple.Denied},
 	{"permission", decouple.Denied},
 	{"not_found", decouple.NotFound},
 	{"notfound", decouple.NotFound},
 	{"not found", decouple.NotFound},
+	{"deadline_exceeded", decouple.Deadline},
+	{"invalid_argument", decouple.Invalid},
+	{"validationexception", decouple.Invalid},
+	{"invalid_prompt", decouple.Invalid},
 	{"invalid_request", decouple.Invalid},
 	{"badrequest", decouple.Invalid},
 	{"bad_request", decouple.Invalid},

@@ -15,15 +15,36 @@ const maxName = 64
 type Names struct {
 	wire map[string]string
 	own  map[string]string
+	max  int  // bytes that a name may have
+	any  bool // every character is permitted
 }
 
 // NewNames maps the tools that a request offers, and those that its conversation has called. A permitted name stays as it is; of
 // several that look alike on the wire the first is plain and the others are numbered.
 func NewNames(req decouple.Request) Names {
-	n := Names{wire: map[string]string{}, own: map[string]string{}}
-	all := toolNames(req)
+	return mapped(toolNames(req), Names{max: maxName})
+}
+
+// callIDs maps the ids of a request's calls to those that a format permits: so long at most, and of letters, digits, _ and - unless any will do.
+func callIDs(req decouple.Request, longest int, any bool) Names {
+	var all []string
+	for _, m := range req.Messages {
+		for _, p := range m.Parts {
+			switch {
+			case p.Call != nil:
+				all = append(all, p.Call.ID)
+			case p.Result != nil:
+				all = append(all, p.Result.ID)
+			}
+		}
+	}
+	return mapped(all, Names{max: longest, any: any})
+}
+
+func mapped(all []string, n Names) Names {
+	n.wire, n.own = map[string]string{}, map[string]string{}
 	for _, name := range all {
-		if permitted(name) {
+		if n.permits(name) {
 			n.wire[name], n.own[name] = name, name
 		}
 	}
@@ -60,10 +81,10 @@ func (n Names) add(name string) {
 	if plain == "" {
 		plain = "_"
 	}
-	w := plain[:min(len(plain), maxName)]
+	w := plain[:min(len(plain), n.max)]
 	for i := 2; n.taken(w); i++ {
 		number := "_" + strconv.Itoa(i)
-		w = plain[:min(len(plain), maxName-len(number))] + number
+		w = plain[:min(len(plain), n.max-len(number))] + number
 	}
 	n.wire[name], n.own[w] = w, name
 }
@@ -89,13 +110,13 @@ func (n Names) Own(wire string) string {
 	return wire
 }
 
-func permitted(name string) bool {
+func (n Names) permits(name string) bool {
 	for i := range len(name) {
-		if !permittedByte(name[i]) {
+		if !n.any && !permittedByte(name[i]) {
 			return false
 		}
 	}
-	return name != "" && len(name) <= maxName
+	return name != "" && len(name) <= n.max
 }
 
 func permittedByte(c byte) bool {

@@ -90,6 +90,12 @@ type Options struct {
 	NoUsage  bool   // Chat: do not ask for usage at a stream's end: some servers refuse stream_options
 	NewLimit bool   // Chat: name the limit of the answer max_completion_tokens: some models refuse max_tokens
 	MaxOut   int64  // Messages: the limit of an answer where the request names none, which this format must
+
+	Asked      Format // the format in whose words a field is named that cannot be carried; empty is Chat
+	NoThoughts bool   // Chat: leave out what the model thought before: some servers refuse it
+	Budgets    bool   // Messages, Converse, Generate: the model thinks by a budget of tokens; an effort is made one
+	NoIDs      bool   // Generate: leave out the ids of calls: some servers refuse them
+	Signed     bool   // Generate: the model refuses calls without a signature (Gemini 3): those of other makers get the one that skips the check
 }
 
 // Inbound is a request as it came in.
@@ -110,12 +116,15 @@ type Head struct {
 
 // Passage looks over a streamed answer that goes through as it came. It decodes as little as it can.
 type Passage interface {
-	// Feed takes bytes and says how many of them, from the first that it was ever given, end in whole frames, and what those brought.
+	// Feed takes bytes and says how many of them, from the first that it was ever given, end in whole frames, and what all of those brought.
+	// A fault inside the stream is a *[Fault], what makes no sense is Unavailable; Seen then tells of the frames before it.
 	Feed(p []byte) (Seen, error)
+	// Done says that the stream has ended by its format's own rules. One that ends before is cut off. Generate streams have no end mark: there it is the
+	// frame that says why the model stopped, and a server may send another with nothing but usage.
 	Done() bool
 }
 
-// Seen is what went by.
+// Seen is what went by since the stream began.
 type Seen struct {
 	Whole    int             // bytes fed so far that end with a whole frame
 	Moved    bool            // the model has begun to work
@@ -131,7 +140,8 @@ type Sketch struct {
 	ModelAt    [2]int // where the value of the model stands in the body, quotes included; zero where the path names it
 	Stream     bool
 	Usage      bool  // Chat: stream_options asks for usage
-	OptionsAt  int   // Chat: where to put a stream_options that asks for it, 0 if it is there
+	OptionsAt  int   // Chat: where [AskUsage] puts what asks for it, 0 if it is there
+	OptionsEnd int   // Chat: where what it replaces ends
 	MaxOut     int64 // tokens of the answer, 0 if no limit is named
 	Answers    int   // n
 	TokensIn   int64 // an upper estimate of the prompt's tokens
@@ -142,4 +152,11 @@ type Sketch struct {
 	CacheMarks bool
 	User       string // prompt_cache_key, session or user: whatever ties calls together
 	Tier       string
+	Previous   string // Responses: previous_response_id
+	Kept       bool   // Responses: it belongs to a conversation that the server keeps
+	Background bool   // Responses: it is to be polled for
+	NoStore    bool   // Responses: store is false
+
+	size  int  // of the body
+	inner bool // OptionsAt is inside of a stream_options that is there
 }
