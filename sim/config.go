@@ -191,19 +191,19 @@ type (
 		At   count   `yaml:"at"`
 	}
 	fileLimits struct {
-		Requests  count    `yaml:"rpm"`
-		Tokens    count    `yaml:"tpm"`
-		TokensIn  count    `yaml:"tpm_in"`
-		TokensOut count    `yaml:"tpm_out"`
-		TokensDay count    `yaml:"tpd"`
-		AdmitMax  bool     `yaml:"admit_max"`
-		KeepMax   bool     `yaml:"keep_max"`
-		PerRegion bool     `yaml:"per_region"`
-		FreeReads bool     `yaml:"free_reads"`
-		Units     count    `yaml:"ptu"`
-		UnitIn    count    `yaml:"ptu_tpm"`
-		OutWeight count    `yaml:"ptu_out_weight"`
-		Pool      filePool `yaml:"pool"`
+		Requests   count    `yaml:"rpm"`
+		Tokens     count    `yaml:"tpm"`
+		TokensIn   count    `yaml:"tpm_in"`
+		TokensOut  count    `yaml:"tpm_out"`
+		TokensDay  count    `yaml:"tpd"`
+		AdmitMax   bool     `yaml:"admit_max"`
+		KeepMax    bool     `yaml:"keep_max"`
+		PerRegion  bool     `yaml:"per_region"`
+		CachedFree bool     `yaml:"cached_free"`
+		Units      count    `yaml:"ptu"`
+		UnitIn     count    `yaml:"ptu_tpm"`
+		OutWeight  count    `yaml:"ptu_out_weight"`
+		Pool       filePool `yaml:"pool"`
 	}
 	filePool struct {
 		Hot    float64       `yaml:"hot"`

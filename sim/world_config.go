@@ -66,9 +66,7 @@ type Loaded struct {
 // Limits are the quotas of one account for one model. Zero is no limit.
 type Limits struct {
 	catalog.Limits
-	TokensDay int64 // in and out, a day
 	PerRegion bool  // every region has quotas of its own
-	FreeReads bool  // what is read from the prompt cache does not count
 	KeepMax   bool  // with AdmitMax: what was admitted and not written is not given back
 	Units     int64 // provisioned units: they take the place of quotas
 	UnitIn    int64 // tokens a minute that one unit reads

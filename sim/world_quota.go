@@ -94,7 +94,7 @@ type counted struct {
 
 func (l *Limits) count(call *Call, cached int64) counted {
 	c := counted{in: float64(call.In)}
-	if l.FreeReads {
+	if l.CachedFree {
 		c.in -= float64(cached)
 	}
 	if l.AdmitMax || l.Units > 0 {

@@ -166,7 +166,7 @@ func TestQuotas(t *testing.T) {
 		{"tokens in", limits(base(catalog.Limits{TokensIn: 6000})), 1000, 0, 6, InRate, 10 * time.Second},
 		{"tokens, the limit of the answer not counted", limits(base(catalog.Limits{Tokens: 6000})), 1000, 2000, 6, TokenRate, 10 * time.Second},
 		{"tokens, admission counts the limit of the answer", limits(base(catalog.Limits{Tokens: 6000, AdmitMax: true})), 1000, 2000, 2, TokenRate, 30 * time.Second},
-		{"tokens a day", limits(Limits{TokensDay: 86400}), 43200, 0, 2, DayRate, 12 * time.Hour},
+		{"tokens a day", limits(base(catalog.Limits{TokensDay: 86400})), 43200, 0, 2, DayRate, 12 * time.Hour},
 		{"units", limits(Limits{Units: 2, UnitIn: 3000, OutWeight: 4}), 1000, 1000, 2, Provisioned, 40*time.Second + 10*time.Millisecond},
 		{"more than there ever is", limits(base(catalog.Limits{Tokens: 100})), 101, 0, 0, TokenRate, 0},
 	} {
