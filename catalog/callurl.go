@@ -37,6 +37,15 @@ func CallURL(ep Endpoint, stream bool) string {
 	return base + path + query
 }
 
+// CallPath is the part of [CallURL] behind the host: path and query.
+func CallPath(ep Endpoint, stream bool) string {
+	rest := afterScheme(CallURL(ep, stream))
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:]
+	}
+	return "/"
+}
+
 // ListURL is where an interface in the manner of OpenAI lists its models.
 func ListURL(base string) string {
 	base, query, _ := strings.Cut(base, "?")

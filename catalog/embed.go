@@ -2,7 +2,6 @@ package catalog
 
 import (
 	_ "embed" // data
-	"slices"
 
 	"decouple.dev/decouple"
 )
@@ -50,9 +49,4 @@ func (c *Catalog) WithEndpoints(list []Endpoint) (*Catalog, error) {
 		o.Endpoints[e.ID] = e
 	}
 	return c.With(o)
-}
-
-// EndpointsOf lists the endpoints of a model, by id. The list is the caller's.
-func (c *Catalog) EndpointsOf(id ModelID) []Endpoint {
-	return slices.Clone(c.indexed().served[id])
 }

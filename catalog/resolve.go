@@ -13,42 +13,51 @@ import (
 // builtinProvider is the model in this program. It answers when it is asked for by name, or when an alias that names it has nothing else.
 const builtinProvider = "builtin"
 
-// Choice is what a name that a caller gave stands for. Its slices belong to the catalog and are not changed.
-type Choice struct {
-	Name      string
-	Alias     Alias      // the alias of this name, or one of balanced choice made for the model or endpoint
-	Named     bool       // Name is an alias of the catalog
-	Model     ModelID    // set where Name means one model
-	Place     string     // the geography that Name asks for, as eu.anthropic.claude-... does: Endpoints has no others
-	Endpoints []Endpoint // of the targets in their order, and of one target by id
+// choice is what a name that a caller gave stands for.
+type choice struct {
+	alias   Alias
+	members []EndpointID
+	known   bool   // the name means something, whether or not an endpoint serves it
+	place   string // the geography that the name asks for, as eu.anthropic.claude-... does
 }
 
 // Resolve says what a name stands for: an alias, an endpoint's id, a model's id, or any name that a vendor has for a model: with a lab or a provider before it (anthropic/,
-// azure/, us.anthropic.), a date, a version or a publisher's path. Aliases go first, so that an operator can say what any name shall mean. A name that
-// nothing is known of, or that no account can reach, is NotFound.
-func (c *Catalog) Resolve(name string) (Choice, error) {
-	if ch, ok := c.quick.choices[name]; ok {
-		return ch, nil
-	}
-	ch, ok := c.choose(name)
+// azure/, us.anthropic.), a date, a version or a publisher's path. Aliases go first, so that an operator can say what any name shall mean. For a name that is no alias one is made, of balanced
+// choice. A provider's or an account's name before a model keeps to it, and a geography of Bedrock keeps to that. A name that nothing is known of, or that no account can reach, is NotFound.
+func (c *Catalog) Resolve(name string) (Alias, error) {
+	ch, ok := c.quick.choices[name]
 	if !ok {
-		return Choice{}, decouple.Errorf(decouple.NotFound, "there is no model or alias %q: GET /v1/models lists what there is", printable(name))
+		ch = c.choose(name)
 	}
-	if len(ch.Endpoints) == 0 {
+	if !ch.known {
+		return Alias{}, decouple.Errorf(decouple.NotFound, "there is no model or alias %q: GET /v1/models lists what there is", printable(name))
+	}
+	if len(ch.members) == 0 {
 		where := ""
-		if ch.Place != "" {
-			where = " in " + ch.Place
+		if ch.place != "" {
+			where = " in " + ch.place
 		}
-		return Choice{}, decouple.Errorf(decouple.NotFound, "no endpoint%s serves %q: give a provider's key that does, or make it an alias for another model", where, printable(name))
+		return Alias{}, decouple.Errorf(decouple.NotFound, "no endpoint%s serves %q: give the key of a provider that does, or make it an alias for another model", where, printable(name))
 	}
-	return ch, nil
+	return ch.alias, nil
 }
+
+// Members are the endpoints of an alias: of its targets in their order, and of one target by id. The builtin model is among them only where nothing else is. The list belongs to the catalog.
+func (c *Catalog) Members(a Alias) []EndpointID {
+	if ch, ok := c.quick.choices[a.Name]; ok && sameList(ch.alias.Targets, a.Targets) {
+		return ch.members
+	}
+	return c.membersOf(a.Targets)
+}
+
+// sameList says that two lists are one in memory.
+func sameList(a, b []Target) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 // index is what makes look-ups quick: what the names stand for that callers are most likely to use.
 type index struct {
 	names   map[string]ModelID
-	served  map[ModelID][]Endpoint
-	choices map[string]Choice
+	served  map[ModelID][]EndpointID
+	choices map[string]choice
 }
 
 // indexed is c's index, made anew for a catalog that was put together by hand.
@@ -56,7 +65,7 @@ func (c *Catalog) indexed() index {
 	if c.quick.served != nil {
 		return c.quick
 	}
-	ix := index{names: map[string]ModelID{}, served: map[ModelID][]Endpoint{}}
+	ix := index{names: map[string]ModelID{}, served: map[ModelID][]EndpointID{}}
 	for _, id := range slices.Sorted(maps.Keys(c.Models)) {
 		for _, n := range c.Models[id].Names {
 			if _, taken := ix.names[n]; !taken {
@@ -66,7 +75,10 @@ func (c *Catalog) indexed() index {
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Endpoints)) {
 		e := c.Endpoints[id]
-		ix.served[e.Model] = append(ix.served[e.Model], e)
+		ix.served[e.Model] = append(ix.served[e.Model], id)
+		if _, taken := ix.names[e.Name]; !taken {
+			ix.names[e.Name] = e.Model
+		}
 	}
 	return ix
 }
@@ -81,66 +93,72 @@ func (c *Catalog) makeQuick() {
 	for id, m := range c.Models {
 		names = append(append(names, string(id)), m.Names...)
 	}
-	choices := make(map[string]Choice, len(names))
+	choices := make(map[string]choice, len(names))
 	for _, n := range names {
 		if _, done := choices[n]; done {
 			continue
 		}
-		if ch, ok := c.choose(n); ok && len(ch.Endpoints) > 0 {
-			choices[n] = ch
-		}
+		choices[n] = c.choose(n)
 	}
 	c.quick.choices = choices
 }
 
-func (c *Catalog) choose(name string) (Choice, bool) {
-	served := c.indexed().served
+func (c *Catalog) choose(name string) choice {
 	if a, ok := c.Aliases[name]; ok {
-		return Choice{Name: name, Alias: a, Named: true, Endpoints: c.ofAlias(a, served)}, true
+		return choice{alias: a, members: c.membersOf(a.Targets), known: true}
 	}
+	made := func(targets ...Target) Alias { return Alias{Name: name, Strategy: Balanced, Targets: targets} }
 	if e, ok := c.Endpoints[EndpointID(name)]; ok {
-		return Choice{Name: name, Model: e.Model, Endpoints: []Endpoint{e}, Alias: Alias{Name: name, Strategy: Balanced, Targets: []Target{{Endpoint: e.ID}}}}, true
+		return choice{alias: made(Target{Endpoint: e.ID}), members: []EndpointID{e.ID}, known: true}
 	}
 	id, ok := c.modelNamed(name)
 	if !ok {
-		return Choice{}, false
+		return choice{}
 	}
-	ch := Choice{Name: name, Model: id, Endpoints: served[id], Alias: Alias{Name: name, Strategy: Balanced, Targets: []Target{{Model: id}}}}
+	all := c.indexed().served[id]
+	ch := choice{alias: made(Target{Model: id}), members: all, known: true, place: placeOf(name)}
 	if from, _, cut := strings.Cut(name, "/"); cut && c.Models[id].Lab != from && id != ModelID(name) {
-		if some := only(ch.Endpoints, func(e Endpoint) bool { return e.Account == from || e.Provider == from }); len(some) > 0 || c.Providers[from].ID != "" {
-			ch.Endpoints = some
+		if some := c.only(all, func(e Endpoint) bool { return e.Account == from || e.Provider == from }); len(some) > 0 || c.Providers[from].ID != "" {
+			ch.members = some
 		}
 	}
-	if ch.Place = placeOf(name); ch.Place != "" {
-		ch.Endpoints = only(ch.Endpoints, func(e Endpoint) bool { return c.Place(e.Region) == ch.Place })
+	if ch.place != "" {
+		ch.members = c.only(ch.members, func(e Endpoint) bool { return c.Place(e.Region) == ch.place })
 	}
-	return ch, true
+	if len(ch.members) < len(all) {
+		ch.alias.Targets = nil
+		for _, id := range ch.members {
+			ch.alias.Targets = append(ch.alias.Targets, Target{Endpoint: id})
+		}
+	}
+	return ch
 }
 
-func (c *Catalog) ofAlias(a Alias, served map[ModelID][]Endpoint) []Endpoint {
-	var list []Endpoint
-	for _, t := range a.Targets {
-		if e, ok := c.Endpoints[t.Endpoint]; ok {
-			list = append(list, e)
+func (c *Catalog) membersOf(targets []Target) []EndpointID {
+	served := c.indexed().served
+	var list []EndpointID
+	for _, t := range targets {
+		if _, ok := c.Endpoints[t.Endpoint]; ok {
+			list = append(list, t.Endpoint)
 		}
 		list = append(list, served[t.Model]...)
 	}
-	if others := only(list, func(e Endpoint) bool { return e.Provider != builtinProvider }); len(others) > 0 && len(a.Targets) > 1 {
+	if others := c.only(list, func(e Endpoint) bool { return e.Provider != builtinProvider }); len(others) > 0 {
 		list = others
 	}
-	seen := map[EndpointID]bool{}
-	return only(list, func(e Endpoint) bool {
-		first := !seen[e.ID]
-		seen[e.ID] = true
-		return first
+	seen := make(map[EndpointID]bool, len(list))
+	return slices.DeleteFunc(list, func(id EndpointID) bool {
+		again := seen[id]
+		seen[id] = true
+		return again
 	})
 }
 
-func only(list []Endpoint, keep func(Endpoint) bool) []Endpoint {
-	var out []Endpoint
-	for _, e := range list {
-		if keep(e) {
-			out = append(out, e)
+func (c *Catalog) only(list []EndpointID, keep func(Endpoint) bool) []EndpointID {
+	var out []EndpointID
+	for _, id := range list {
+		if keep(c.Endpoints[id]) {
+			out = append(out, id)
 		}
 	}
 	return out

@@ -95,8 +95,9 @@ func Total(list []Line) decouple.Money {
 	return sum.rounded(scale)
 }
 
-// Ceiling is at least what a call can cost that reads at most tokensIn and writes at most maxOut, whatever of it the cache takes and whichever tier it falls into.
-func Ceiling(p catalog.Price, region, class string, tokensIn, maxOut int64) decouple.Money {
+// Ceiling is at least what a call can cost that reads and writes at most the tokens of most, whatever of it the cache takes and whichever tier it falls into.
+func Ceiling(p catalog.Price, region, class string, most decouple.Usage) decouple.Money {
+	tokensIn, maxOut := most.TokensIn, most.TokensOut
 	var worst catalog.Tier
 	for i, t := range p.Tiers {
 		if i == 0 || tokensIn > t.Above {
@@ -108,6 +109,19 @@ func Ceiling(p catalog.Price, region, class string, tokensIn, maxOut int64) deco
 	return Total([]Line{
 		{What: Fresh, Tokens: max(tokensIn, 0), Price: worst.In, Uplift: uplift, Class: times}, {What: Output, Tokens: max(maxOut, 0), Price: worst.Out, Uplift: uplift, Class: times},
 	})
+}
+
+// Highest is the most that a million tokens can cost in a region, read and written, of whichever tier, at the usual tier of service.
+func Highest(p catalog.Price, region string) (in, out decouple.Money) {
+	for _, t := range p.Tiers {
+		in = max(in, t.In, t.Cached, t.CacheWrite, t.CacheLong)
+		out = max(out, t.Out)
+	}
+	uplift := factor(p.Uplift, region)
+	scale := func(m decouple.Money) decouple.Money {
+		return wide{lo: uint64(max(m, 0))}.times(uint64(uplift)).plus(wide{lo: uint64(One) - 1}).rounded(uint64(One))
+	}
+	return scale(in), scale(out)
 }
 
 // wide is a number of 128 bits; over marks what went beyond.

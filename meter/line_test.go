@@ -107,7 +107,7 @@ func TestCostIsExact(t *testing.T) {
 		if got != want {
 			t.Fatalf("%+v with %+v: %d, want %d", u, p, got, want)
 		}
-		if top := meter.Ceiling(p, "r", "c", u.TokensIn, u.TokensOut); top < got {
+		if top := meter.Ceiling(p, "r", "c", u); top < got {
 			t.Fatalf("%+v with %+v: the ceiling %d is below the cost %d", u, p, top, got)
 		}
 	}
