@@ -13,6 +13,7 @@ const (
 	StreamMemory   StreamKind = "memory"   // what agents remember, by scope
 	StreamSchedule StreamKind = "schedule" // of an agent: the times at which runs were started
 	StreamKey      StreamKind = "key"      // of the interface's callers
+	StreamRequest  StreamKind = "request"  // of an idempotency key: what was asked under it
 )
 
 // Stream names the ordered events of one thing.

@@ -70,20 +70,8 @@ func (c *call) start(in NewRun) (Begun, error) {
 	case strings.TrimSpace(in.Task.Question) == "":
 		return Begun{}, decouple.Errorf(decouple.Invalid, "task.question: say what the run is to do")
 	}
-	if in.Sources.AsOf == 0 { // what is captured later changes nothing for it
-		if in.Sources.AsOf, err = c.Journal.Head(c.ctx()); err != nil {
-			return Begun{}, err
-		}
-	}
-	id, err := c.Engine.Start(c.ctx(), engine.Start{Tenant: c.tenant(), Agent: in.Agent, Task: in.Task, Sources: in.Sources, Envelope: e, Labels: in.Labels, Site: in.Site,
+	id, err := c.Engine.Start(c.ctx(), engine.Start{Tenant: c.tenant(), Agent: in.Agent, Task: in.Task, Sources: in.Sources, Freeze: true, Envelope: e, Labels: in.Labels, Site: in.Site,
 		Priority: in.Priority, Key: c.key(), By: c.who.Actor})
-	if err != nil || c.key() == "" {
-		return Begun{id}, err
-	}
-	rows, err := c.Journal.Runs(c.ctx(), journal.RunFilter{Tenant: c.tenant(), ID: id})
-	if err == nil && len(rows) == 1 && (rows[0].Agent != in.Agent || rows[0].Label != in.Task.Question) {
-		err = decouple.Errorf(decouple.Conflict, "the Idempotency-Key %q began run %s, which is another agent or question: take a new key", c.key(), id)
-	}
 	return Begun{id}, err
 }
 

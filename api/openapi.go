@@ -14,6 +14,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/engine"
 )
 
 // description is the interface as OpenAPI 3.1 describes it.
@@ -146,7 +147,7 @@ func (d *description) operation(rt route, failure *jsonschema.Schema) (operation
 		op.Parameters = append(op.Parameters, parameter{Name: q.name, In: "query", Description: q.text, Schema: &jsonschema.Schema{Type: q.kind}})
 	}
 	if rt.starts {
-		op.Parameters = append(op.Parameters, parameter{Name: "Idempotency-Key", In: "header", Description: "A second request with it changes nothing and has the answer of the first", Schema: &jsonschema.Schema{Type: "string", MaxLength: jsonschema.Ptr(maxKey)}})
+		op.Parameters = append(op.Parameters, parameter{Name: "Idempotency-Key", In: "header", Description: "The same request with it again changes nothing and has the answer of the first; any other request with it is a conflict", Schema: &jsonschema.Schema{Type: "string", MaxLength: jsonschema.Ptr(engine.MaxKey)}})
 	}
 	if rt.upload {
 		op.RequestBody = &body{true, map[string]media{"application/octet-stream": {&jsonschema.Schema{}}}}

@@ -70,21 +70,12 @@ func tell[In, Out any](method, path string, right registry.Right, summary string
 	return rt
 }
 
-// begins makes a route that starts work: it takes an Idempotency-Key and answers 201.
+// begins makes a route that starts work: it takes an Idempotency-Key, which the engine keeps with what was asked.
 func begins[In, Out any](path string, right registry.Right, summary string, fn func(*call, In) (Out, error)) route {
-	rt := tell(http.MethodPost, path, right, summary, func(c *call, in In) (Out, error) {
-		if len(c.key()) > maxKey {
-			var none Out
-			return none, decouple.Errorf(decouple.Invalid, "an Idempotency-Key has up to %d characters", maxKey)
-		}
-		return fn(c, in)
-	})
+	rt := tell(http.MethodPost, path, right, summary, fn)
 	rt.starts = true
 	return rt
 }
-
-// maxKey bounds an Idempotency-Key.
-const maxKey = 200
 
 // raw makes a route that writes its answer itself.
 func raw(path string, right registry.Right, summary string, media []string, out reflect.Type, fn func(*call) error, query ...param) route {
@@ -264,7 +255,7 @@ func keyRoutes() []route {
 func journalRoutes() []route {
 	return []route{
 		raw("/api/v1/events", registry.RightRead, "The events of the tenant in the order of the journal: a page of JSON, or a live stream for Accept: text/event-stream", []string{"text/event-stream"},
-			reflect.TypeFor[EventList](), (*call).events, afterEvent, limit, param{"kind", "string", "of streams: run, agent, note, memory or schedule"}),
+			reflect.TypeFor[EventList](), (*call).events, afterEvent, limit, param{"kind", "string", "of streams: run, agent, note, memory, schedule or request"}),
 		ask("/api/v1/streams/{kind}/{id}", registry.RightRead, "The events of one stream", (*call).stream, param{"after", "integer", "events after this sequence number"}, limit),
 		raw("/api/v1/blobs/{id}", registry.RightRead, "A value that is too long for an event", []string{"application/octet-stream"}, nil, (*call).blob),
 	}

@@ -132,16 +132,37 @@ type Start struct {
 	Labels   []string
 	Site     decouple.Site
 	Priority int
-	Key      string         // idempotency: a second start with it gives the first run
+	Freeze   bool           // Sources without a position are read as they are now, whatever is captured later
+	Key      string         // idempotency: the same start with it again gives the first run, and any other request is Conflict
 	By       decouple.Actor // default that of the engine
 }
 
 // Start makes a root run, ready to be driven, and says its id.
 func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
 	st.Tenant = cmp.Or(st.Tenant, decouple.LocalTenant)
+	req, err := newRequest(st.Key, "start", struct {
+		Agent    decouple.AgentName
+		Task     decouple.Task
+		Sources  decouple.Sources  `json:",omitzero"`
+		Envelope decouple.Envelope `json:",omitzero"`
+		Labels   []string          `json:",omitempty"`
+		Site     decouple.Site     `json:",omitzero"`
+		Priority int               `json:",omitempty"`
+	}{st.Agent, st.Task, st.Sources, st.Envelope, st.Labels, st.Site, st.Priority})
+	if err != nil {
+		return "", err
+	}
+	if was, ok, err := e.answered(ctx, st.Tenant, req); ok || err != nil {
+		return was.Run, err
+	}
 	a, err := e.lookup(ctx, st.Tenant, st.Agent)
 	if err != nil {
 		return "", err
+	}
+	if st.Freeze && st.Sources.AsOf == 0 {
+		if st.Sources.AsOf, err = e.Store.Head(ctx); err != nil {
+			return "", err
+		}
 	}
 	task, err := json.Marshal(st.Task)
 	if err != nil {
@@ -152,28 +173,46 @@ func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
 	if p.Envelope.Time > 0 {
 		p.Run.Deadline = time.Now().Add(p.Envelope.Time).UTC().Truncate(time.Microsecond)
 	}
-	return e.begin(ctx, p, a)
+	return e.begin(ctx, p, a, req)
 }
 
-// begin makes a root run of an agent.
-func (e *Engine) begin(ctx context.Context, p created, a decouple.Agent) (decouple.RunID, error) {
+// begin makes a root run of an agent, under the key of a request if there is one.
+func (e *Engine) begin(ctx context.Context, p created, a decouple.Agent, req *request) (decouple.RunID, error) {
 	m, s, err := e.root(ctx, p, a)
 	if err != nil {
 		return "", err
 	}
 	id := s.Run.ID
+	if req != nil {
+		req.Run = id
+	}
+	if err := req.keep(&m, s.Run.Tenant, s.By); err != nil {
+		return "", err
+	}
 	e.warm(s)
 	_, err = e.Store.Commit(ctx, m)
 	if err != nil {
 		e.chill(id)
 	}
-	if key := s.Run.IdempotencyKey; decouple.KindOf(err) == decouple.Conflict && key != "" {
-		rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: s.Run.Tenant, Key: key})
-		if err == nil && len(rows) == 1 {
-			return rows[0].ID, nil
-		}
+	if decouple.KindOf(err) == decouple.Conflict && req != nil {
+		return e.begun(ctx, s, req, err)
 	}
 	return id, err
+}
+
+// begun finds the run that a key has begun already, here or on another node. Before requests were kept, the run alone had the key.
+func (e *Engine) begun(ctx context.Context, s *State, req *request, conflict error) (decouple.RunID, error) {
+	if was, ok, err := e.answered(ctx, s.Run.Tenant, req); ok || err != nil {
+		return was.Run, err
+	}
+	rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: s.Run.Tenant, Key: req.Key})
+	switch {
+	case err != nil || len(rows) != 1:
+		return "", cmp.Or(err, conflict)
+	case rows[0].Agent != s.Run.Agent || rows[0].Label != s.Label:
+		return "", anotherRequest(req.Key, "start", rows[0].ID)
+	}
+	return rows[0].ID, nil
 }
 
 // root is the mutation that makes a root run, and the state that follows from it.
@@ -484,20 +523,12 @@ func (e *Engine) Cancel(ctx context.Context, tenant decouple.TenantID, id decoup
 	if err != nil {
 		return 0, err
 	}
-	body, err := json.Marshal(canceled(c))
-	if err != nil {
+	m := journal.Mutation{ID: decouple.CommitID("cancel/" + string(id) + "/" + rand.Text()[:8]), Stream: decouple.RunStream(tenant, id)}
+	if m.Put, err = cancels(rows, id, c); err != nil {
 		return 0, err
 	}
-	m := journal.Mutation{ID: decouple.CommitID("cancel/" + string(id) + "/" + rand.Text()[:8]), Stream: decouple.RunStream(tenant, id)}
-	known := false
-	for _, r := range rows {
-		known = known || r.ID == id
-		if r.Status != decouple.RunEnded && (r.ID == id || strings.HasPrefix(string(r.ID), string(id)+".")) {
-			m.Put = append(m.Put, journal.Put{To: r.ID, Kind: messageCancel, From: c.By, Body: body, Urgent: true})
-		}
-	}
 	switch {
-	case !known:
+	case !slices.ContainsFunc(rows, func(r journal.RunRow) bool { return r.ID == id }):
 		return 0, decouple.Errorf(decouple.NotFound, "there is no run %s", id)
 	case len(m.Put) == 0:
 		return 0, decouple.Errorf(decouple.Conflict, "run %s has ended already", id)
@@ -506,6 +537,21 @@ func (e *Engine) Cancel(ctx context.Context, tenant decouple.TenantID, id decoup
 		return 0, err
 	}
 	return len(m.Put), nil
+}
+
+// cancels are the messages that end a run and everything under it, of the rows of its tree.
+func cancels(rows []journal.RunRow, id decouple.RunID, c Cancellation) ([]journal.Put, error) {
+	body, err := json.Marshal(canceled(c))
+	if err != nil {
+		return nil, err
+	}
+	var out []journal.Put
+	for _, r := range rows {
+		if r.Status != decouple.RunEnded && (r.ID == id || strings.HasPrefix(string(r.ID), string(id)+".")) {
+			out = append(out, journal.Put{To: r.ID, Kind: messageCancel, From: c.By, Body: body, Urgent: true})
+		}
+	}
+	return out, nil
 }
 
 // poke interrupts a job that an urgent message is for. A run that was claimed before its message came, and is not at work yet, is told when it begins.

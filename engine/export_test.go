@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"decouple.dev/decouple"
@@ -11,4 +12,14 @@ import (
 // LastScheduled reads a schedule's stream as a node does.
 func LastScheduled(ctx context.Context, store journal.Store, s decouple.Stream) (time.Time, decouple.Seq, error) {
 	return (&Engine{Config: Config{Store: store}}).lastScheduled(ctx, s)
+}
+
+// Answered reads a request's stream as a node does that is asked the same again.
+func Answered(ctx context.Context, store journal.Store, tenant decouple.TenantID, again []byte) (decouple.RunID, bool, error) {
+	var r request
+	if err := json.Unmarshal(again, &r); err != nil {
+		return "", false, err
+	}
+	was, ok, err := (&Engine{Config: Config{Store: store}}).answered(ctx, tenant, &r)
+	return was.Run, ok, err
 }

@@ -34,7 +34,7 @@ type sample struct {
 // kept are the kinds that have samples: every kind that was ever written.
 var kept = []decouple.EventKind{
 	"run.created", "model.answered", "model.lost", "tools.returned", "run.canceled", "run.interrupted", "run.ended", "calls.started", "call.failed", "call.doubted", "call.resolved",
-	"approval.asked", "approval.decided", "timer.set", "signal.received", "input.received", "conversation.compacted", "agent.versioned", "agent.put", "schedule.begun", "schedule.fired",
+	"approval.asked", "approval.decided", "timer.set", "signal.received", "input.received", "conversation.compacted", "agent.versioned", "agent.put", "schedule.begun", "schedule.fired", "request.answered",
 }
 
 var updateHistory = flag.String("update-history", "", "write a new history file of this name from what the tests do; those that are there are never changed")
@@ -189,6 +189,14 @@ func replayOthers(t *testing.T, file string, streams map[decouple.Stream][]sampl
 			versions, err := engine.Versions(t.Context(), store, decouple.LocalTenant, decouple.AgentName(stream.ID))
 			if err != nil || len(versions) != len(events) || versions[0].Name == "" {
 				t.Errorf("%s: %s: %+v, %v", file, stream, versions, err)
+			}
+		case decouple.StreamRequest:
+			again := journal.Mutation{ID: decouple.CommitID("again " + stream.ID), Stream: decouple.Stream{Tenant: "t", Kind: stream.Kind, ID: events[0].Run}, Events: m.Events}
+			if _, err := store.Commit(t.Context(), again); err != nil {
+				t.Fatal(err)
+			}
+			if run, ok, err := engine.Answered(t.Context(), store, "t", events[0].Payload); err != nil || !ok || run == "" {
+				t.Errorf("%s: %s: %s, %v, %v", file, stream, run, ok, err)
 			}
 		case decouple.StreamSchedule:
 			if at, seq, err := engine.LastScheduled(t.Context(), store, stream); err != nil || at.IsZero() || seq == 0 {

@@ -109,7 +109,7 @@ func (e *Engine) keepSchedule(ctx context.Context, tenant decouple.TenantID, nam
 		var create *created
 		if !skip {
 			create = &created{Label: a.Schedule.Task, Envelope: a.Envelope, By: decouple.Actor{Kind: decouple.ActorSystem, ID: "schedule"}}
-			create.Run = decouple.Run{Tenant: tenant, IdempotencyKey: "schedule/" + string(name) + "/" + strconv.FormatInt(at.Unix(), 10)}
+			create.Run = decouple.Run{Tenant: tenant} // without a key: the schedule's stream lets one node start it, and keys are the callers'
 			if a.Envelope.Time > 0 {
 				create.Run.Deadline = now.Add(a.Envelope.Time)
 			}

@@ -28,6 +28,18 @@ type Fork struct {
 // Fork makes a root run that goes on from a step of another run, ready to be driven.
 func (e *Engine) Fork(ctx context.Context, f Fork) (decouple.RunID, error) {
 	f.Tenant = cmp.Or(f.Tenant, decouple.LocalTenant)
+	req, err := newRequest(f.Key, "fork", struct {
+		Run      decouple.RunID
+		Step     int
+		Effects  bool              `json:",omitempty"`
+		Envelope decouple.Envelope `json:",omitzero"`
+	}{f.Run, f.Step, f.Effects, f.Envelope})
+	if err != nil {
+		return "", err
+	}
+	if was, ok, err := e.answered(ctx, f.Tenant, req); ok || err != nil {
+		return was.Run, err
+	}
 	o, err := Load(ctx, e.Store, f.Tenant, f.Run)
 	switch {
 	case err != nil:
@@ -51,7 +63,7 @@ func (e *Engine) Fork(ctx context.Context, f Fork) (decouple.RunID, error) {
 	if p.Envelope.Time > 0 {
 		p.Run.Deadline = time.Now().Add(p.Envelope.Time).UTC().Truncate(time.Microsecond)
 	}
-	return e.begin(ctx, p, o.Agent)
+	return e.begin(ctx, p, o.Agent, req)
 }
 
 // Delivery is a signal for a run: what its tool signal.wait waits for.
@@ -60,47 +72,41 @@ type Delivery struct {
 	Run    decouple.RunID
 	Name   string
 	Body   json.RawMessage
-	ID     string // a second delivery with it changes nothing; empty draws one
+	ID     string // idempotency: the same delivery with it again changes nothing; empty draws one
 	By     decouple.Actor
 }
 
-// Deliver puts a signal in a run's inbox. Conflict says that the run has ended.
+// Deliver puts a signal in a run's inbox. Conflict says that the run has ended, or that the id was used for something else.
 func (e *Engine) Deliver(ctx context.Context, d Delivery) error {
 	if d.Name == "" {
 		return decouple.Errorf(decouple.Invalid, "a signal needs a name")
 	}
-	if len(d.Body) > 0 && !json.Valid(d.Body) {
-		return decouple.Errorf(decouple.Invalid, "the body of the signal %s is not JSON", d.Name)
+	d.Tenant = cmp.Or(d.Tenant, decouple.LocalTenant)
+	if len(d.Body) > 0 {
+		body, err := decouple.Canonical(d.Body)
+		if err != nil {
+			return decouple.Errorf(decouple.Invalid, "the body of the signal %s is not JSON", d.Name)
+		}
+		d.Body = body
+	}
+	req, err := newRequest(d.ID, "signal", struct {
+		Run  decouple.RunID
+		Name string
+		Body json.RawMessage `json:",omitempty"`
+	}{d.Run, d.Name, d.Body})
+	if err != nil {
+		return err
+	}
+	if _, ok, err := e.answered(ctx, d.Tenant, req); ok || err != nil {
+		return err
 	}
 	d.ID = cmp.Or(d.ID, rand.Text())
-	return e.send(ctx, d.Tenant, d.Run, messageSignal, d.ID, signaled{ID: d.ID, Name: d.Name, Body: d.Body, By: d.By, At: stamp()})
-}
-
-// send puts a message in the inbox of a run that has not ended.
-func (e *Engine) send(ctx context.Context, tenant decouple.TenantID, id decouple.RunID, kind, from string, body any) error {
-	tenant = cmp.Or(tenant, decouple.LocalTenant)
-	rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: id})
-	switch {
-	case err != nil:
-		return err
-	case len(rows) == 0:
-		return decouple.Errorf(decouple.NotFound, "there is no run %s", id)
-	case rows[0].Status == decouple.RunEnded:
-		return decouple.Errorf(decouple.Conflict, "run %s has ended already", id)
+	if req != nil {
+		req.Run, req.ID = d.Run, d.ID
 	}
-	b, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	b, pins, err := e.shrink(ctx, rows[0].Run, b)
-	if err != nil {
-		return err
-	}
-	_, err = e.Store.Commit(ctx, journal.Mutation{
-		ID: decouple.CommitID(kind + "/" + string(id) + "/" + rand.Text()[:10]), Stream: decouple.RunStream(tenant, id), Pin: pins,
-		Put: []journal.Put{{To: id, Kind: kind, From: from, Body: b}},
-	})
-	return err
+	return send(ctx, e, letter[signaled]{
+		tenant: d.Tenant, to: d.Run, kind: messageSignal, from: d.ID, by: d.By, body: signaled{ID: d.ID, Name: d.Name, Body: d.Body, By: d.By, At: stamp()},
+	}, req)
 }
 
 // Decision is somebody's word on a call that waits for approval.
@@ -141,7 +147,8 @@ func (e *Engine) Decide(ctx context.Context, d Decision) error {
 		return decouple.Errorf(decouple.Conflict, "%s has approved call %s of run %s already", d.By.ID, d.Call, d.Run)
 	}
 	from := fmt.Sprintf("%s/%s/%s/%t", d.Call, c.ask.Hash, d.By.ID, d.Approve)
-	return e.send(ctx, d.Tenant, d.Run, messageDecision, from, decided{Call: d.Call, Hash: c.ask.Hash, Approve: d.Approve, By: d.By, Why: d.Why, At: stamp()})
+	body := decided{Call: d.Call, Hash: c.ask.Hash, Approve: d.Approve, By: d.By, Why: d.Why, At: stamp()}
+	return send(ctx, e, letter[decided]{tenant: d.Tenant, to: d.Run, kind: messageDecision, from: from, by: d.By, body: body}, nil)
 }
 
 // mayDecide refuses whoever may never approve, and whom no rule names.
@@ -200,7 +207,8 @@ func (e *Engine) Resolve(ctx context.Context, r Resolution) error {
 		return decouple.Errorf(decouple.Denied, "only people and services may say what became of a call, not the %s %q", r.By.Kind, r.By.ID)
 	}
 	from := fmt.Sprintf("%s/%d/%s", r.Call, c.Doubted.UnixMicro(), r.By.ID)
-	return e.send(ctx, r.Tenant, r.Run, messageResolve, from, resolved{Call: r.Call, Redo: r.Redo, Text: r.Text, Failed: r.Failed, By: r.By, Why: r.Why, At: stamp()})
+	body := resolved{Call: r.Call, Redo: r.Redo, Text: r.Text, Failed: r.Failed, By: r.By, Why: r.Why, At: stamp()}
+	return send(ctx, e, letter[resolved]{tenant: r.Tenant, to: r.Run, kind: messageResolve, from: from, by: r.By, body: body}, nil)
 }
 
 // BusyPolicy says what becomes of input to a session while a turn is going on.
@@ -233,13 +241,27 @@ func (e *Engine) OpenSession(ctx context.Context, n NewSession) (decouple.RunID,
 	if n.Busy != BusyQueue && n.Busy != BusyReject && n.Busy != BusyInterrupt {
 		return "", decouple.Errorf(decouple.Invalid, "a busy session can queue, reject or interrupt, not %q", n.Busy)
 	}
+	req, err := newRequest(n.Key, "open", struct {
+		Agent    decouple.AgentName
+		Label    string `json:",omitempty"`
+		Busy     BusyPolicy
+		Envelope decouple.Envelope `json:",omitzero"`
+		Labels   []string          `json:",omitempty"`
+		Site     decouple.Site     `json:",omitzero"`
+	}{n.Agent, n.Label, n.Busy, n.Envelope, n.Labels, n.Site})
+	if err != nil {
+		return "", err
+	}
+	if was, ok, err := e.answered(ctx, n.Tenant, req); ok || err != nil {
+		return was.Run, err
+	}
 	a, err := e.lookup(ctx, n.Tenant, n.Agent)
 	if err != nil {
 		return "", err
 	}
 	p := created{Label: cmp.Or(n.Label, "session with "+string(n.Agent)), Task: json.RawMessage(`""`), Envelope: over(a.Envelope, n.Envelope), By: n.By, Session: n.Busy}
 	p.Run = decouple.Run{Tenant: n.Tenant, Labels: n.Labels, Site: n.Site, IdempotencyKey: n.Key}
-	return e.begin(ctx, p, a)
+	return e.begin(ctx, p, a, req)
 }
 
 // Input is what somebody says in a session.
@@ -247,15 +269,25 @@ type Input struct {
 	Tenant  decouple.TenantID
 	Session decouple.RunID
 	Text    string
-	ID      string // a second input with it changes nothing; empty draws one
+	ID      string // idempotency: the same input with it again changes nothing; empty draws one
 	By      decouple.Actor
 }
 
-// Say puts input into a session and gives its id. Conflict says that the session has ended, or is busy and rejects.
+// Say puts input into a session and gives its id. Conflict says that the session has ended, or is busy and rejects, or that the id was used for something else.
 func (e *Engine) Say(ctx context.Context, in Input) (string, error) {
-	in.Tenant, in.ID = cmp.Or(in.Tenant, decouple.LocalTenant), cmp.Or(in.ID, strings.ToLower(rand.Text()))
+	in.Tenant = cmp.Or(in.Tenant, decouple.LocalTenant)
 	if strings.TrimSpace(in.Text) == "" {
 		return "", decouple.Errorf(decouple.Invalid, "say something: the input is empty")
+	}
+	req, err := newRequest(in.ID, "say", struct {
+		Session decouple.RunID
+		Text    string
+	}{in.Session, in.Text})
+	if err != nil {
+		return "", err
+	}
+	if was, ok, err := e.answered(ctx, in.Tenant, req); ok || err != nil {
+		return was.ID, err
 	}
 	s, err := Load(ctx, e.Store, in.Tenant, in.Session)
 	if err != nil {
@@ -268,16 +300,23 @@ func (e *Engine) Say(ctx context.Context, in Input) (string, error) {
 	case s.Session == BusyReject && len(open)+len(s.inputs) > 0:
 		return "", decouple.Errorf(decouple.Conflict, "session %s is busy with a turn and takes no input until it has ended", in.Session)
 	}
-	if err := e.send(ctx, in.Tenant, in.Session, messageInput, in.ID, input{ID: in.ID, Text: in.Text, By: in.By, At: stamp()}); err != nil {
-		return "", err
+	in.ID = cmp.Or(in.ID, strings.ToLower(rand.Text()))
+	if req != nil {
+		req.Run, req.ID = in.Session, in.ID
 	}
-	if s.Session == BusyInterrupt {
+	l := letter[input]{tenant: in.Tenant, to: in.Session, kind: messageInput, from: in.ID, by: in.By, body: input{ID: in.ID, Text: in.Text, By: in.By, At: stamp()}}
+	if s.Session == BusyInterrupt && len(open) > 0 {
+		rows, err := e.Store.Runs(ctx, journal.RunFilter{Tenant: in.Tenant, Root: in.Session})
+		if err != nil {
+			return "", err
+		}
 		for _, id := range open {
-			_, err := e.Cancel(ctx, in.Tenant, id, Cancellation{By: cmp.Or(in.By.ID, "session"), Why: "interrupted by the next input"})
-			if err != nil && decouple.KindOf(err) != decouple.Conflict { // it has ended meanwhile
-				return in.ID, err
+			stop, err := cancels(rows, id, Cancellation{By: cmp.Or(in.By.ID, "session"), Why: "interrupted by the next input"})
+			if err != nil {
+				return "", err
 			}
+			l.with = append(l.with, stop...)
 		}
 	}
-	return in.ID, nil
+	return in.ID, send(ctx, e, l, req)
 }
