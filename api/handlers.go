@@ -331,6 +331,9 @@ func (c *call) putAgent() error {
 	if err := known(c, nil); err != nil {
 		return err
 	}
+	if c.who.Actor.Kind == decouple.ActorAgent { // before the file says anything of itself
+		return decouple.Errorf(decouple.Denied, "this key is that of the agent %s, and agents may not deploy agents: a person or a service has to", c.who.Actor.ID)
+	}
 	name := c.r.PathValue("name")
 	data, err := io.ReadAll(io.LimitReader(c.r.Body, registry.MaxFile+1))
 	if err != nil {

@@ -52,6 +52,7 @@ const (
 	maxLive   = 256 << 10
 	keepAlive = 15 * time.Second
 	slowest   = 30 * time.Second // for one write to a watcher
+	stillMay  = time.Second      // between looks whether a watcher's key is still good
 )
 
 // NewHub makes a hub over a journal.
@@ -451,6 +452,8 @@ func (c *call) live(w *watcher, at decouple.Position) error {
 	err := catchUp()
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
+	look := time.NewTicker(stillMay)
+	defer look.Stop()
 	for err == nil {
 		if len(w.frames) == 0 {
 			wrote := out.dirty
@@ -466,6 +469,10 @@ func (c *call) live(w *watcher, at decouple.Position) error {
 			err = out.send(f)
 		case <-alive.C:
 			err = out.comment()
+		case <-look.C:
+			if !c.stillMay() {
+				err = errAnswered // whoever comes back is told why
+			}
 		case <-c.ctx().Done():
 			err = errAnswered
 		case <-c.Hub.quit:

@@ -145,13 +145,13 @@ func (s *Server) admit(c *call, rt route) error {
 		}
 		return nil
 	}
-	bearer, ok := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
+	bearer, ok := c.bearer()
 	if !ok {
 		c.w.Header().Set("WWW-Authenticate", `Bearer realm="decouple"`)
 		return decouple.Errorf(decouple.Unauthenticated, "this needs a key: send it as the header Authorization: Bearer dck_...")
 	}
 	var err error
-	if c.who, err = s.Keys.Authenticate(c.ctx(), strings.TrimSpace(bearer)); err != nil {
+	if c.who, err = s.Keys.Authenticate(c.ctx(), bearer); err != nil {
 		c.w.Header().Set("WWW-Authenticate", `Bearer realm="decouple", error="invalid_token"`)
 		return err
 	}
@@ -162,6 +162,22 @@ func (s *Server) admit(c *call, rt route) error {
 		return decouple.Errorf(decouple.Denied, "this is for programs of the server's own machine: it reads paths there; upload notes to /api/v1/notes/{path} instead")
 	}
 	return nil
+}
+
+// bearer is the key that a request came with.
+func (c *call) bearer() (string, bool) {
+	b, ok := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
+	return strings.TrimSpace(b), ok
+}
+
+// stillMay says whether the key of a request that lasts was neither revoked nor has expired meanwhile. While the journal cannot be reached it counts as good.
+func (c *call) stillMay() bool {
+	if c.Keys == nil {
+		return true
+	}
+	bearer, _ := c.bearer()
+	_, err := c.Keys.Authenticate(c.ctx(), bearer)
+	return decouple.KindOf(err) != decouple.Unauthenticated
 }
 
 // actorHeader says on the owner's socket who acts; a server with keys knows it from the key.

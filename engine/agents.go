@@ -20,8 +20,12 @@ type deployed struct {
 // fresh is how long an engine goes on with the agents that it knows before it looks whether another node was given a newer version.
 const fresh = time.Second
 
-// PutAgent deploys a version of an agent for a tenant: new runs begin with it within a second on every node, runs under way stay on theirs.
+// PutAgent deploys a version of an agent for a tenant: new runs begin with it within a second on every node, runs under way stay on theirs. An agent may not: it would give
+// itself what it may do.
 func (e *Engine) PutAgent(ctx context.Context, tenant decouple.TenantID, a decouple.Agent, by decouple.Actor) error {
+	if by.Kind == decouple.ActorAgent {
+		return decouple.Errorf(decouple.Denied, "agent %s may not deploy agents, itself least of all: a person or a service has to", by.ID)
+	}
 	if a.Name == "" || a.Version == "" {
 		return decouple.Errorf(decouple.Invalid, "an agent needs a name and a version")
 	}
