@@ -53,7 +53,7 @@ type fault struct {
 // trip opens the breaker, or holds it open for longer. The deadline is never brought forward. A call that began before the breaker opened tells nothing new: only its Retry-After counts.
 func (b *breaker) trip(f fault, t int64, cfg *Config) {
 	until := t + int64(f.after)
-	if !b.open || f.began >= b.since {
+	if !b.open || f.began > b.since {
 		until = max(until, t+backOff(b.times, f.random, cfg))
 		b.times++
 		b.since, b.oks, b.probe, b.why = t, 0, 0, f.why

@@ -233,11 +233,11 @@ func (s *State) choose(opts []option, q *question) int {
 	}
 	if q.judging != nil {
 		// The second opinion of the same model is worth more than that of another.
-		if i := s.rank(opts, q, func(o *option) bool { return o.rank < again && o.e.Model == q.judging.Model }); i >= 0 {
+		if i := s.rank(opts, q, false, func(o *option) bool { return o.rank < again && o.e.Model == q.judging.Model }); i >= 0 {
 			return i
 		}
 	}
-	return s.rank(opts, q, func(o *option) bool { return o.rank == rank })
+	return s.rank(opts, q, rank >= late, func(o *option) bool { return o.rank == rank })
 }
 
 // tell writes the decision.

@@ -72,7 +72,7 @@ func (s *State) worked(f *flight, o *Outcome, t int64) {
 func (s *State) failed(f *flight, o *Outcome, t int64) {
 	e, h := f.e, &f.e.health
 	h.badAt = t
-	if f.began < e.breaker.since {
+	if e.breaker.since != 0 && f.began <= e.breaker.since {
 		return
 	}
 	h.bad.add(1, t, s.cfg.Window)
@@ -83,7 +83,7 @@ func (s *State) failed(f *flight, o *Outcome, t int64) {
 	case f.probe():
 		s.trip(f, t, "the call that was to find out whether it is well again failed: "+what)
 	case e.breaker.open:
-		e.breaker.trip(fault{began: f.began}, t, &s.cfg)
+		e.breaker.trip(fault{began: f.began, random: f.random, why: e.breaker.why}, t, &s.cfg)
 	case h.run >= s.cfg.Run:
 		s.trip(f, t, fmt.Sprintf("%d calls in a row failed, the last one so: %s", h.run, what))
 	case n >= fewSamples && share >= s.cfg.FailShare:
@@ -161,7 +161,7 @@ func (s *State) limited(f *flight, o *Outcome, t int64) {
 	h := &e.health
 	h.badAt = t
 	e.load.learned.less(f.began, t, e.load.perSecond(t))
-	if f.began >= e.load.restAt {
+	if f.began > e.load.restAt {
 		h.limited++
 		e.load.restAt = t
 	}

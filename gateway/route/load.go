@@ -144,9 +144,12 @@ func (l *learned) rise(t int64) {
 
 // fit makes the bucket hold a second of the rate.
 func (l *learned) fit(t int64) {
-	level := l.bucket.now(t)
+	share := 0.0
+	if l.bucket.size > 0 {
+		share = l.bucket.now(t) / l.bucket.size
+	}
 	l.bucket.size, l.bucket.rate = max(leastSize, l.rate), l.rate
-	l.bucket.level, l.bucket.at = min(level, l.bucket.size), t
+	l.bucket.level, l.bucket.at = share*l.bucket.size, t
 }
 
 // load is what an endpoint carries and may carry.

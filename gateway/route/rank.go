@@ -7,8 +7,12 @@ import (
 )
 
 // rank scores those candidates that may be chosen and gives the index of the best, or -1.
-func (s *State) rank(opts []option, q *question, may func(*option) bool) int {
-	switch q.Alias.Strategy {
+func (s *State) rank(opts []option, q *question, late bool, may func(*option) bool) int {
+	strategy := q.Alias.Strategy
+	if late {
+		strategy = catalog.Fastest // of those that are all expected to miss the deadline
+	}
+	switch strategy {
 	case catalog.Ordered, catalog.Cascade:
 		return inOrder(opts, may)
 	case catalog.Weighted:
@@ -19,7 +23,7 @@ func (s *State) rank(opts []option, q *question, may func(*option) bool) int {
 			if !o.priced {
 				return 0.001
 			}
-			return (least.price + cent) / (o.price + cent)
+			return (least.price + trifle) / (o.price + trifle)
 		})
 	case catalog.Fastest:
 		least := bestOf(opts)
@@ -31,9 +35,10 @@ func (s *State) rank(opts []option, q *question, may func(*option) bool) int {
 
 // What is too little to tell two candidates apart, added to both sides of a ratio.
 const (
-	blink = 50e6    // nanoseconds
-	cent  = 100_000 // nano-dollars: a hundredth of a cent
-	near  = 0.97    // of the best score: as good as it
+	blink  = 50e6      // nanoseconds
+	cent   = 1_000_000 // nano-dollars, where price is weighed against time: a tenth of a cent
+	trifle = 1_000     // nano-dollars, where price alone counts
+	near   = 0.97      // of the best score: as good as it
 )
 
 // balance weighs time, price, head-room and health together. A candidate with the best of all has 1. Head-room counts once less than a fifth is left.
