@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"meter":                   {"catalog", "journal"},
 	"gateway/route":           {"catalog"},
 	"sim":                     {"builtin", "catalog", "gateway/dialect"},
+	"gateway/ledger":          {"journal", "meter"},
 	"registry":                {"journal"},
 	"knowledge":               {"journal", "knowledge/document", "prose"},
 	"knowledge/document":      {"prose"},
