@@ -231,15 +231,7 @@ func (w *chatWriter) think(dst []byte, e Event) []byte {
 		t = &decouple.Thought{}
 		w.thought[e.Index] = t
 	}
-	if e.Thought != nil {
-		t.Signature += e.Thought.Signature
-		t.Opaque += e.Thought.Opaque
-		if e.Thought.ID != "" {
-			t.ID = e.Thought.ID
-		}
-		t.Maker = e.Thought.Maker
-	}
-	t.Text += e.Text
+	think(t, e)
 	if e.Text == "" {
 		return dst
 	}

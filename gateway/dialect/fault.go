@@ -198,7 +198,7 @@ func statusKind(status int) decouple.Kind {
 }
 
 // tooLong are the ways to say that the conversation does not fit the model.
-var tooLong = []string{"context_length", "context length", "context window", "context size", "exceed_context_size", "prompt is too long"}
+var tooLong = []string{"context_length", "context length", "context window", "context size", "exceed_context_size", "prompt is too long", "request_too_large", "input is too long"}
 
 // words give the kind of a fault that came without a status, in the order in which they are looked for.
 var words = []struct {

@@ -11,6 +11,8 @@ func Of(f Format) (Client, Server, bool) {
 	switch f {
 	case Chat:
 		return chatClient{}, chatServer{}, true
+	case Messages:
+		return messagesClient{}, messagesServer{}, true
 	}
 	return nil, nil, false
 }

@@ -65,6 +65,8 @@ func looks(f Format) look {
 	switch f {
 	case Chat:
 		return chatLook
+	case Messages:
+		return messagesLook
 	}
 	return nil
 }
