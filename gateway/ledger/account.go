@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"time"
 
 	"decouple.dev/decouple"
@@ -25,6 +26,7 @@ type account struct {
 	reserved Amount // by calls under way
 	slice    Amount // the newest
 	used     time.Time
+	noted    bool // the file has it
 
 	busy    *asking   // somebody asks the store for this account
 	refused asking    // the last answer that was no
@@ -39,6 +41,29 @@ type asking struct {
 	done chan struct{}
 	need Amount
 	err  error
+}
+
+// id is the budget's.
+func (a *account) id() string {
+	id, _, _ := strings.Cut(a.stream, "/")
+	return id
+}
+
+// stored is an account as the file has it.
+func (a *account) stored() storedWindow {
+	b := &a.budget
+	return storedWindow{a.tenant, a.stream, storedAmount(b.Limit), b.Scope, b.Name, b.Period, a.spent.USD, a.spent.Tokens}
+}
+
+// account is the account of a window as an earlier process had it. What slices it has is not known yet.
+func (w *storedWindow) account() *account {
+	a := &account{tenant: w.Tenant, stream: w.Budget, spent: Amount{w.USD, w.Tokens}}
+	if w.Period != "" {
+		id, name, _ := strings.Cut(w.Budget, "/")
+		a.noted, a.budget = true, Budget{ID: id, Tenant: w.Tenant, Scope: w.Scope, Name: w.Name, Period: w.Period, Limit: Amount(w.Limit)}
+		a.window = window{name: name, ends: endOf(name)}
+	}
+	return a
 }
 
 // free is what may be reserved without asking anybody. It is negative when calls used more than they had reserved.
@@ -98,7 +123,9 @@ func (l *Ledger) join(e *Entry, b *Budget) error {
 		a.window = w
 		l.accounts[accountKey{b.Tenant, b.ID}] = a
 	}
-	a.budget = *b
+	if a.budget != *b {
+		a.budget = *b
+	}
 	if e.call.Unpriced && b.Limit.USD > 0 {
 		return decouple.Errorf(decouple.Denied, "the price of %s is not known, and the budget %s counts money: give the model a price in the catalog, or ask for one that has one", e.call.Model, b.ID)
 	}

@@ -29,58 +29,55 @@ const maxEvent = journal.MaxPayload - 4<<10
 
 // journalLoop hands settlements to the journal.
 func (l *Ledger) journalLoop() {
-	wait := l.cfg.Journal
-	for l.pause(wait, l.wake.journal) {
+	for wait := l.cfg.Journal; l.pause(wait, l.wake.journal); {
 		wait = l.cfg.Journal
-		for more := true; more; {
-			ctx, cancel := context.WithTimeout(l.ctx, 30*time.Second)
-			var err error
-			more, err = l.journal(ctx)
-			cancel()
-			if err != nil {
-				if l.ctx.Err() == nil {
-					l.cfg.Log.Warn("usage waits in the ledger's files: the journal does not take it", "error", err)
-				}
-				wait = max(time.Second, l.cfg.Journal)
-				more = false
-				select {
-				case <-l.wake.journal: // it would only fail again
-				default:
-				}
-			}
+		ctx, cancel := context.WithTimeout(l.ctx, 30*time.Second)
+		err := l.Flush(ctx)
+		cancel()
+		if err == nil || l.ctx.Err() != nil {
+			continue
+		}
+		l.cfg.Log.Warn("usage waits in the ledger's files: the journal does not take it", "error", err)
+		wait = max(time.Second, wait)
+		select {
+		case <-l.wake.journal: // it would only fail again
+		default:
 		}
 	}
 }
 
 // Flush hands all settlements to the journal that there are now.
 func (l *Ledger) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	last := l.settled
+	l.mu.Unlock()
 	for {
-		more, err := l.journal(ctx)
-		if err != nil || !more {
+		rest, err := l.journal(ctx)
+		if err != nil || rest == 0 || rest > last {
 			return err
 		}
 	}
 }
 
-// journal commits one batch, and says whether there is more. A batch is sealed in the file, and on the disk, before it is committed: whatever happens then, the
+// journal commits one batch, and gives the number of the first settlement that the journal does not have then; 0 is none. A batch is sealed in the file, and on the disk, before it is committed: whatever happens then, the
 // same settlements are committed again under the same ids, and the journal recognises them.
-func (l *Ledger) journal(ctx context.Context) (bool, error) {
+func (l *Ledger) journal(ctx context.Context) (int64, error) {
 	l.batching.Lock()
 	defer l.batching.Unlock()
 	batch, s, err := l.sealBatch()
 	if err != nil || s == nil {
-		return false, err
+		return 0, err
 	}
 	if err := l.files.sync(); err != nil {
-		return false, err
+		return 0, err
 	}
 	parts, err := readBatch(batch)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	for _, tenant := range slices.Sorted(maps.Keys(parts)) {
 		if err := l.commitUsage(ctx, s, tenant, parts[tenant]); err != nil {
-			return false, err
+			return 0, err
 		}
 	}
 	l.mu.Lock()
@@ -96,12 +93,15 @@ func (l *Ledger) journal(ctx context.Context) (bool, error) {
 		return b
 	})
 	if err := l.files.written(l.files.appended); err != nil || bad != nil {
-		return false, errorOf(err, bad)
+		return 0, errorOf(err, bad)
 	}
 	if err := l.files.trim(); err != nil {
-		return false, decouple.Errorf(decouple.Unavailable, "a file of the ledger that is not needed any more cannot be deleted: %w", err)
+		return 0, decouple.Errorf(decouple.Unavailable, "a file of the ledger that is not needed any more cannot be deleted: %w", err)
 	}
-	return len(l.pending) >= l.cfg.Batch, nil
+	if len(l.pending) == 0 {
+		return 0, nil
+	}
+	return l.pending[0].n, nil
 }
 
 func errorOf(a, b error) error {

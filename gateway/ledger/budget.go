@@ -87,18 +87,21 @@ func (p Period) window(t time.Time) (window, error) {
 	return window{}, decouple.Errorf(decouple.Invalid, "there is no period %q", p)
 }
 
-// ended says that the window of a name was over at t.
-func ended(name string, t time.Time) bool {
-	for _, p := range []struct {
-		layout string
-		period Period
-	}{{time.DateOnly, Day}, {"2006-01", Month}} {
-		if at, err := time.Parse(p.layout, name); err == nil {
-			w, _ := p.period.window(at)
-			return !t.Before(w.ends)
+// endOf is when the window of a name ends; zero is never.
+func endOf(name string) time.Time {
+	for layout, p := range map[string]Period{time.DateOnly: Day, "2006-01": Month} {
+		if at, err := time.Parse(layout, name); err == nil {
+			w, _ := p.window(at) // there are these periods
+			return w.ends
 		}
 	}
-	return false
+	return time.Time{}
+}
+
+// ended says that the window of a name was over at t.
+func ended(name string, t time.Time) bool {
+	end := endOf(name)
+	return !end.IsZero() && !t.Before(end)
 }
 
 // Refusal says which limit stopped a call; it is found in the error with errors.As.

@@ -99,8 +99,8 @@ func (l *Ledger) recover() error {
 		bySegment[s.n], last = s, s.n
 	}
 	l.damaged, l.settled, l.seal = t.damaged, t.settled, t.seal
-	for k, a := range t.spent {
-		l.windows[k] = &account{stream: k.budget, tenant: k.tenant, spent: a}
+	for k, w := range t.windows {
+		l.windows[k] = w.account()
 	}
 	for _, p := range t.pending {
 		s := bySegment[p.segment]
@@ -154,11 +154,11 @@ func (l *Ledger) head(n int64) ([]byte, error) {
 	now := l.cfg.Now()
 	for k, a := range l.windows {
 		_, name, _ := strings.Cut(k.budget, "/")
-		if a.spent != (Amount{}) && !ended(name, now.Add(-24*time.Hour)) {
-			h.Spent = append(h.Spent, storedSpent{k.tenant, k.budget, a.spent.USD, a.spent.Tokens})
+		if (a.noted || a.spent != Amount{}) && !ended(name, now.Add(-24*time.Hour)) {
+			h.Windows = append(h.Windows, a.stored())
 		}
 	}
-	slices.SortFunc(h.Spent, func(a, b storedSpent) int {
+	slices.SortFunc(h.Windows, func(a, b storedWindow) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Budget, b.Budget))
 	})
 	return appendJSON(nil, recordHead, h)
@@ -198,12 +198,8 @@ func (l *Ledger) Close() error {
 	l.tasks.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Patience)
 	defer cancel()
-	for more := true; more; {
-		var err error
-		if more, err = l.journal(ctx); err != nil {
-			l.cfg.Log.Warn("usage stays in the ledger's files until it is opened again", "error", err)
-			break
-		}
+	if err := l.Flush(ctx); err != nil {
+		l.cfg.Log.Warn("usage stays in the ledger's files until it is opened again", "error", err)
 	}
 	l.giveAll(ctx)
 	return l.files.close()

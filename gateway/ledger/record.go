@@ -18,7 +18,8 @@ const (
 	recordAttempt = 'a' // an endpoint is about to be asked
 	recordSettle  = 's' // a call's settlement
 	recordSeal    = 'j' // settlements are about to be journaled as one batch
-	recordDone    = 'd' // the journal has all settlements before a number
+	recordDone    = 'd' // the journal has all settlements up to a number
+	recordWindow  = 'w' // a slice of a budget's window is about to be taken
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -81,16 +82,20 @@ type storedLine struct {
 
 // storedHead begins a segment: what the lines before it came to.
 type storedHead struct {
-	Version int           `json:"version"`
-	Segment int64         `json:"segment"`
-	Settled int64         `json:"settled"` // number of the last settlement before
-	Spent   []storedSpent `json:"spent,omitempty"`
+	Version int            `json:"version"`
+	Segment int64          `json:"segment"`
+	Settled int64          `json:"settled"` // number of the last settlement before
+	Windows []storedWindow `json:"windows,omitempty"`
 }
 
-// storedSpent is what this folder's calls have used of a budget in a window.
-type storedSpent struct {
+// storedWindow is a budget in a window, and what this folder's calls have used of it.
+type storedWindow struct {
 	Tenant decouple.TenantID `json:"tenant"`
 	Budget string            `json:"budget"` // id/window
+	Limit  storedAmount      `json:"limit,omitzero"`
+	Scope  Scope             `json:"scope,omitempty"`
+	Name   string            `json:"name,omitempty"`
+	Period Period            `json:"period,omitempty"`
 	USD    decouple.Money    `json:"usd,omitempty"`
 	Tokens int64             `json:"tokens,omitempty"`
 }
@@ -305,7 +310,7 @@ func (l *storedLine) usage() decouple.Usage {
 type tally struct {
 	open    map[string]*openCall
 	order   []string // of open, as they began; may hold ids that have been settled
-	spent   map[spentKey]Amount
+	windows map[spentKey]*storedWindow
 	settled int64 // number of the last settlement
 	done    int64 // the journal has all up to here
 	pending []storedAt
@@ -341,7 +346,7 @@ type spentKey struct {
 }
 
 func newTally() *tally {
-	return &tally{open: map[string]*openCall{}, spent: map[spentKey]Amount{}}
+	return &tally{open: map[string]*openCall{}, windows: map[spentKey]*storedWindow{}}
 }
 
 // read folds a segment.
@@ -368,10 +373,18 @@ func (t *tally) apply(kind byte, body []byte, at place) error {
 			return err
 		}
 		t.settled = max(t.settled, h.Settled)
-		clear(t.spent)
-		for _, s := range h.Spent {
-			t.spent[spentKey{s.Tenant, s.Budget}] = Amount{s.USD, s.Tokens}
+		clear(t.windows)
+		for i := range h.Windows {
+			t.windows[spentKey{h.Windows[i].Tenant, h.Windows[i].Budget}] = &h.Windows[i]
 		}
+	case recordWindow:
+		var w storedWindow
+		if err := json.Unmarshal(body, &w); err != nil {
+			return err
+		}
+		had := t.window(spentKey{w.Tenant, w.Budget})
+		w.USD, w.Tokens = had.USD, had.Tokens
+		*had = w
 	case recordBegin:
 		o := &openCall{at: at}
 		if err := json.Unmarshal(body, &o.storedBegin); err != nil {
@@ -414,6 +427,15 @@ func (t *tally) apply(kind byte, body []byte, at place) error {
 	return nil
 }
 
+func (t *tally) window(k spentKey) *storedWindow {
+	w := t.windows[k]
+	if w == nil {
+		w = &storedWindow{Tenant: k.tenant, Budget: k.budget}
+		t.windows[k] = w
+	}
+	return w
+}
+
 func (t *tally) settle(c *storedCall, at place) {
 	delete(t.open, c.ID)
 	if c.N <= t.settled {
@@ -421,8 +443,8 @@ func (t *tally) settle(c *storedCall, at place) {
 	}
 	t.settled = c.N
 	for _, b := range c.Budgets {
-		k := spentKey{c.Tenant, b}
-		t.spent[k] = t.spent[k].plus(Amount{c.USD, c.Tokens})
+		w := t.window(spentKey{c.Tenant, b})
+		w.USD, w.Tokens = w.USD+c.USD, w.Tokens+c.Tokens
 	}
 	t.pending = append(t.pending, storedAt{c.N, c.Tenant, at})
 }

@@ -45,6 +45,7 @@ type stock struct {
 	seq     decouple.Seq
 	total   Amount // held by all
 	holders map[string]Amount
+	read    bool
 	fenced  bool              // no other process can append in this folder's name
 	unsure  *journal.Mutation // a return of which it is not known whether it was committed
 }
@@ -102,7 +103,7 @@ func (l *Ledger) extend(ctx context.Context, a *account, need Amount) error {
 	select {
 	case <-q.done:
 	case <-ctx.Done():
-		return decouple.Errorf(decouple.KindOf(ctx.Err()), "the call ended while it waited for the budget %s: %w", a.budget.ID, ctx.Err())
+		return decouple.Errorf(decouple.KindOf(ctx.Err()), "the call ended while it waited for the budget %s: %w", a.id(), ctx.Err())
 	}
 	if decouple.KindOf(q.err) == decouple.Exhausted && !q.need.within(need) {
 		return nil // somebody else needed more than this call
@@ -153,6 +154,9 @@ func (l *Ledger) take(ctx context.Context, a *account, w wish) error {
 		if err != nil || want == (Amount{}) {
 			return err
 		}
+		if err := l.note(a); err != nil {
+			return err
+		}
 		p := storedSlice{Holder: l.holder, USD: want.USD, Tokens: want.Tokens, Over: over}
 		ok, err := l.commitSlice(ctx, a, BudgetGranted, p)
 		if err != nil {
@@ -165,6 +169,24 @@ func (l *Ledger) take(ctx context.Context, a *account, w wish) error {
 			return nil
 		}
 	}
+}
+
+// note writes down that this folder has slices of an account, so that they are given back should the process end.
+func (l *Ledger) note(a *account) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.noted {
+		return nil
+	}
+	w := a.stored()
+	w.USD, w.Tokens = 0, 0
+	var bad error
+	l.files.append(func(b []byte) []byte {
+		b, bad = appendJSON(b, recordWindow, w)
+		return b
+	})
+	a.noted = bad == nil
+	return errorOf(l.files.written(l.files.appended), bad)
 }
 
 // fence makes sure that nothing which an earlier process of this folder sent to the store can still arrive there, before what it held is used: a return
@@ -214,6 +236,7 @@ func (l *Ledger) readStock(ctx context.Context, a *account) error {
 			return err
 		}
 	}
+	a.stock.read = true
 	return nil
 }
 
@@ -223,7 +246,7 @@ func (a *account) streamName() decouple.Stream {
 
 // cutOff says that a budget could not be asked for. Nothing is given then.
 func cutOff(a *account, err error) error {
-	return decouple.Errorf(decouple.Unavailable, "the budget %s has too little here for this call, and the journal cannot be asked for more: %w", a.budget.ID, err)
+	return decouple.Errorf(decouple.Unavailable, "the budget %s has too little here for this call, and the journal cannot be asked for more: %w", a.id(), err)
 }
 
 // commitSlice appends to the stream of an account, and says false if somebody else was first. Whether a grant whose commit failed was made is seen
@@ -317,13 +340,13 @@ func (l *Ledger) give(ctx context.Context, a *account, keep Amount) error {
 func (l *Ledger) giveAll(ctx context.Context) {
 	for _, a := range l.listAccounts() {
 		l.mu.Lock()
-		idle := a.busy == nil && a.free().most(Amount{}) != Amount{}
+		idle := a.busy == nil && (!a.stock.read || a.free().most(Amount{}) != Amount{})
 		l.mu.Unlock()
 		if !idle || a.over(l.cfg.Now()) {
 			continue
 		}
 		if err := l.give(ctx, a, Amount{}); err != nil {
-			l.cfg.Log.Warn("a slice stays with this ledger's folder until it is opened again", "budget", a.budget.ID, "error", err)
+			l.cfg.Log.Warn("a slice stays with this ledger's folder until it is opened again", "budget", a.id(), "error", err)
 			return
 		}
 	}

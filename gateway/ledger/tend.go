@@ -97,6 +97,12 @@ func (l *Ledger) due(a *account, now time.Time) func(context.Context) error {
 	if a.busy != nil || a.over(now) || now.Before(a.rest) || l.ctx.Err() != nil {
 		return nil
 	}
+	if !a.stock.read && !a.noted {
+		return nil // who uses it first reads it
+	}
+	if !a.stock.read { // an earlier process had it
+		return func(ctx context.Context) error { return l.take(ctx, a, wish{}) }
+	}
 	free, unused := a.free(), now.Sub(a.used)
 	crowded := !a.stock.total.within(a.budget.Limit.minus(a.budget.Limit.part(4)))
 	switch {

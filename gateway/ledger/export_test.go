@@ -1,0 +1,46 @@
+package ledger
+
+import (
+	"errors"
+	"time"
+)
+
+// Kill stops a ledger as kill -9 would: what is in its memory is gone, what it sent to the store may arrive or not.
+func (l *Ledger) Kill() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.quit()
+	l.tasks.Wait()
+	l.files.toDisk.Lock()
+	defer l.files.toDisk.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.files.writing {
+		l.cond.Wait()
+	}
+	var err error
+	for _, s := range l.files.all {
+		err = errors.Join(err, s.f.Close())
+	}
+	return errors.Join(err, unlock(l.files.lock))
+}
+
+// Tend does once what is done in the background, as if nothing had been used for a minute.
+func (l *Ledger) Tend() {
+	l.look()
+	l.mu.Lock()
+	for _, a := range l.windows {
+		a.rest = time.Time{}
+		a.used = a.used.Add(-time.Minute)
+	}
+	l.mu.Unlock()
+	l.tend()
+}
+
+// Fold reads a file's lines; it says how many calls are under way, settled and not journaled, and what cannot be read.
+func Fold(p []byte) (open, pending, damaged int) {
+	t := newTally()
+	t.read(1, p)
+	return len(t.open), len(t.pending), t.damaged
+}
