@@ -59,7 +59,7 @@ func TestEncode(t *testing.T) {
 			if err := json.Indent(&b, data, "", "  "); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "testdata/request/"+name+".json", append(b.Bytes(), '\n'))
+			golden(t, "testdata/openai.chat/encoded/"+name+".json", append(b.Bytes(), '\n'))
 			if len(c.req.Tools) > 0 && names.Own(names.Wire("gone tool")) != "gone tool" {
 				t.Error("a tool of the conversation lost its name")
 			}

@@ -99,7 +99,7 @@ func hear(s *dialect.ChatStream, data string) outcome {
 
 func TestDecode(t *testing.T) {
 	t.Parallel()
-	for _, file := range files(t, "testdata/answer/*.json") {
+	for _, file := range files(t, "testdata/openai.chat/answer/*.json") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			a, err := dialect.DecodeChat(read(t, file), offered())
@@ -110,7 +110,7 @@ func TestDecode(t *testing.T) {
 
 func TestStream(t *testing.T) {
 	t.Parallel()
-	for _, file := range files(t, "testdata/stream/*.sse") {
+	for _, file := range files(t, "testdata/openai.chat/stream/*.sse") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			o := hear(dialect.NewChatStream(offered()), string(read(t, file)))
@@ -147,7 +147,7 @@ func TestTooManyCalls(t *testing.T) {
 
 func TestFault(t *testing.T) {
 	t.Parallel()
-	for _, file := range files(t, "testdata/fault/*.json") {
+	for _, file := range files(t, "testdata/openai.chat/fault/*.json") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			var status int

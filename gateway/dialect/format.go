@@ -13,6 +13,8 @@ func Of(f Format) (Client, Server, bool) {
 		return chatClient{}, chatServer{}, true
 	case Messages:
 		return messagesClient{}, messagesServer{}, true
+	case Converse:
+		return converseClient{}, converseServer{}, true
 	}
 	return nil, nil, false
 }

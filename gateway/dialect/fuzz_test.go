@@ -58,7 +58,7 @@ func check(t *testing.T, a decouple.Answer, err error) {
 }
 
 func FuzzDecodeChat(f *testing.F) {
-	for _, file := range files(f, "testdata/answer/*.json") {
+	for _, file := range files(f, "testdata/openai.chat/answer/*.json") {
 		f.Add(read(f, file))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -69,7 +69,7 @@ func FuzzDecodeChat(f *testing.F) {
 
 // FuzzChatStream also checks that what a watcher heard is what the answer says.
 func FuzzChatStream(f *testing.F) {
-	for _, file := range files(f, "testdata/stream/*.sse") {
+	for _, file := range files(f, "testdata/openai.chat/stream/*.sse") {
 		f.Add(string(read(f, file)))
 	}
 	f.Fuzz(func(t *testing.T, data string) {
@@ -91,7 +91,7 @@ func FuzzChatStream(f *testing.F) {
 }
 
 func FuzzParseFault(f *testing.F) {
-	for _, file := range files(f, "testdata/fault/*.json") {
+	for _, file := range files(f, "testdata/openai.chat/fault/*.json") {
 		f.Add(400, read(f, file))
 	}
 	f.Fuzz(func(t *testing.T, status int, data []byte) {

@@ -152,7 +152,7 @@ func (g *gather) answer() (decouple.Answer, error) {
 		}
 	}
 	if a.Finish == decouple.FinishStop || a.Finish == "" {
-		return a, decouple.Errorf(decouple.Unavailable, "the answer is empty: neither text nor a tool call")
+		return a, errEmpty()
 	}
 	return a, nil
 }

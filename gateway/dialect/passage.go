@@ -67,6 +67,8 @@ func looks(f Format) look {
 		return chatLook
 	case Messages:
 		return messagesLook
+	case Converse:
+		return converseLook
 	}
 	return nil
 }
@@ -83,6 +85,11 @@ func NewPassage(f Format) Passage {
 	l := looks(f)
 	if l == nil {
 		return nil
+	}
+	if f == Converse {
+		p := &conversePassage{}
+		p.usage = newTally()
+		return p
 	}
 	p := &passage{look: l}
 	p.usage = newTally()
@@ -108,7 +115,20 @@ func (s *sight) take(l look, event, data []byte) error {
 	if s.faulted {
 		return s.says()
 	}
+	s.Moved = s.Moved || s.Finish == decouple.FinishLength || s.Finish == decouple.FinishFilter
+	return s.hollow()
+}
+
+// hollow is the error of an answer that has ended without anything in it.
+func (s *sight) hollow() error {
+	if s.done && !s.Moved {
+		return errEmpty()
+	}
 	return nil
+}
+
+func errEmpty() error {
+	return decouple.Errorf(decouple.Unavailable, "the answer is empty: neither text nor a tool call")
 }
 
 // Done says that the stream has ended.
@@ -134,8 +154,8 @@ func UsageOf(f Format, body []byte) (decouple.Usage, decouple.Finish, string, er
 		return decouple.Usage{}, "", "", err
 	}
 	u, _ := s.usage.usage()
-	if !s.Moved && (s.Finish == "" || s.Finish == decouple.FinishStop) {
-		return u, "", s.Model, decouple.Errorf(decouple.Unavailable, "the answer is empty: neither text nor a tool call")
+	if !s.Moved {
+		return u, "", s.Model, errEmpty()
 	}
 	return u, s.Finish, s.Model, nil
 }
@@ -235,7 +255,7 @@ func (s *sight) chatChoice(c *scanner) {
 				if string(raw) == "error" {
 					s.fault, s.faulted = []byte(`"the model stopped with an error"`), true
 				}
-				s.stop, s.Moved = string(raw), true
+				s.stop = string(raw)
 			}
 		default:
 			c.skip()
@@ -295,7 +315,7 @@ func (s *sight) chatUsage(c *scanner) {
 		case "completion_tokens":
 			t.out = c.count()
 		case "prompt_tokens_details":
-			c.within("cached_tokens", &t.cached)
+			t.cachedHere(c, "cached_tokens", "cache_write_tokens")
 		case "completion_tokens_details":
 			c.within("reasoning_tokens", &t.thought)
 		case "prompt_cache_hit_tokens":
@@ -309,6 +329,20 @@ func (s *sight) chatUsage(c *scanner) {
 	}
 	s.usage = t
 	s.note()
+}
+
+// cachedHere reads how many tokens were read from the prompt cache and how many were written to it.
+func (t *tally) cachedHere(c *scanner, read, wrote string) {
+	for ok := c.object(); ok && c.more('}'); {
+		switch string(c.key()) {
+		case read:
+			t.cached = c.count()
+		case wrote:
+			t.write = c.count()
+		default:
+			c.skip()
+		}
+	}
 }
 
 // within reads one count of the object that comes next.

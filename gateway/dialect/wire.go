@@ -37,7 +37,9 @@ type Server interface {
 
 // Reader reads a streamed answer from bytes as they come, in pieces of any size.
 type Reader interface {
-	// Feed takes bytes and gives what they brought. A fault inside the stream is a *[Fault]; what makes no sense is Unavailable.
+	// Feed takes bytes and gives what they brought. A fault inside the stream is a *[Fault]; what makes no sense, and an end without any content, is Unavailable.
+	// The event Finish comes when the server ends the stream by its own rules. Where the bytes ended without that, but End has an answer, whoever forwards the
+	// events makes a Finish of it: Event{Kind: Finish, Answer: &answer}.
 	Feed(p []byte) ([]Event, error)
 	// Done says that the server has ended the stream by its own rules: whatever it still sends means nothing.
 	Done() bool
@@ -117,7 +119,7 @@ type Head struct {
 // Passage looks over a streamed answer that goes through as it came. It decodes as little as it can.
 type Passage interface {
 	// Feed takes bytes and says how many of them, from the first that it was ever given, end in whole frames, and what all of those brought.
-	// A fault inside the stream is a *[Fault], what makes no sense is Unavailable; Seen then tells of the frames before it.
+	// A fault inside the stream is a *[Fault]; what makes no sense, and an end without any content, is Unavailable; Seen then tells of the frames before it.
 	Feed(p []byte) (Seen, error)
 	// Done says that the stream has ended by its format's own rules. One that ends before is cut off. Generate streams have no end mark: there it is the
 	// frame that says why the model stopped, and a server may send another with nothing but usage.
