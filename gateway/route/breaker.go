@@ -25,7 +25,7 @@ type breaker struct {
 	since int64 // when it opened last
 	probe int64 // when the probe that is under way began; 0 for none
 	times int   // how often in a row it opened: the power of the back-off
-	oks   int   // successes since it closed
+	oks   int   // successes since it closed, or since the last failure
 	why   string
 }
 
@@ -62,15 +62,15 @@ func (b *breaker) trip(f fault, t int64, cfg *Config) {
 	b.until = max(b.until, until)
 }
 
-// close lets calls pass again. How often it opened is forgotten only after some of them went well, so that a relapse waits longer.
+// close lets calls pass again. How often it opened is forgotten only after some of them in a row went well and some time, so that a relapse waits longer.
 func (b *breaker) close() {
 	b.open, b.probe, b.oks = false, 0, 0
 }
 
 // worked counts a success.
-func (b *breaker) worked() {
+func (b *breaker) worked(t int64, cfg *Config) {
 	if b.times > 0 && !b.open {
-		if b.oks++; b.oks >= 5 {
+		if b.oks++; b.oks >= 5 && t-b.since > int64(cfg.Window) {
 			b.times, b.oks = 0, 0
 		}
 	}
@@ -134,6 +134,21 @@ func (h *health) degraded(t int64, cfg *Config) bool {
 	}
 	share, n := h.share(t, cfg)
 	return n >= minSamples && share >= cfg.Degraded
+}
+
+// shaky is how likely an endpoint is thought to fail the next call, in thousandths; 0 for one that failed seldom and not the last time.
+func (e *endpoint) shaky(t int64, cfg *Config) int {
+	if e.health.bad.n == 0 && e.refusal.run == 0 && e.health.run == 0 && e.breaker.times == 0 {
+		return 0
+	}
+	share, n := e.health.share(t, cfg)
+	switch {
+	case e.health.run > 0 || e.refusal.run > 0 || e.breaker.times > 0:
+		return int(1000 * max(share, 0.5)) // it may relapse
+	case n < 1 || share < 0.05:
+		return 0
+	}
+	return int(1000 * share)
 }
 
 // factor is 1 for an endpoint that never fails and falls with the square of the share that works; few samples weigh little.

@@ -32,7 +32,7 @@ type option struct {
 const (
 	ready int8 = iota // healthy; of a call's first attempt also those whose breaker waits for a probe
 	doubt             // degraded or suspect
-	risk              // waits for a probe, and the call has failed once already
+	risk              // waits for a probe, and the call has failed once already or no retry is left
 	again             // was tried by this call already
 	late              // added to the others: expected to miss the deadline
 	out   = math.MaxInt8
@@ -45,8 +45,9 @@ type question struct {
 	deadline int64
 	answer   float64 // tokens that are expected to be written, 0 to ask the endpoint's own mean
 	visits   visits
-	known    bool // the prefix was somewhere
-	judging  *endpoint
+	known    bool      // the prefix was somewhere
+	judging  *endpoint // refused the call, and a second opinion is wanted
+	broke    bool      // no retry is left beyond those that calls under way may need: a failure would be the caller's
 }
 
 // Decide says where a call goes. It changes nothing.
@@ -68,7 +69,7 @@ func (s *State) Take(n Need, now time.Time) Decision {
 // DecideInto is Decide into a decision whose memory is used again.
 func (s *State) DecideInto(d *Decision, n *Need, now time.Time) {
 	*d = Decision{Candidates: d.Candidates[:0]}
-	q := question{Need: n, t: now.UnixNano(), deadline: math.MaxInt64}
+	q := question{Need: n, t: now.UnixNano(), deadline: math.MaxInt64, broke: s.retries.left(now.UnixNano(), &s.cfg) < 1+float64(s.risk)/1000}
 	if !n.Deadline.IsZero() {
 		q.deadline = n.Deadline.UnixNano()
 	}
@@ -76,7 +77,7 @@ func (s *State) DecideInto(d *Decision, n *Need, now time.Time) {
 		q.visits, q.known = s.prefixes.find(n.Sticky)
 	}
 	if len(n.Tried) > 0 {
-		if trial, ok := s.trials[n.ID]; ok && trial.of.ID == n.Tried[len(n.Tried)-1] {
+		if trial, ok := s.trials[n.ID]; ok && slices.Contains(n.Tried, trial.of.ID) {
 			q.judging = trial.of
 		}
 	}
@@ -196,14 +197,18 @@ func (s *State) admit(o *option, q *question) {
 	}
 	o.rank, o.verdict, o.why = ready, Ready, "it is well and has head-room"
 	switch {
-	case o.half && len(q.Tried) > 0:
+	case o.half && (len(q.Tried) > 0 || q.broke):
 		o.rank, o.verdict, o.why = risk, HalfOpen, halfOpen
 	case o.half:
 		o.verdict, o.why = HalfOpen, halfOpen
 	case e.refusal.suspect(t, &s.cfg):
 		o.rank, o.verdict, o.why = doubt, Suspect, "it refuses more calls than it used to, and nobody knows yet whose fault that is"
+	case e.kin.down > t && e.health.okAt <= e.kin.since:
+		o.rank, o.verdict, o.why = doubt, Suspect, "the same model of the same provider is down elsewhere, and nothing has shown that it works here"
 	case e.health.degraded(t, &s.cfg):
 		o.rank, o.verdict, o.why = doubt, Degraded, "it has failed too often lately to be among the first"
+	case q.broke && e.shaky(t, &s.cfg) > 0:
+		o.rank, o.verdict, o.why = doubt, Degraded, "it has failed lately, and no retry is left that could mend it"
 	}
 }
 
@@ -232,12 +237,34 @@ func (s *State) choose(opts []option, q *question) int {
 		return -1
 	}
 	if q.judging != nil {
-		// The second opinion of the same model is worth more than that of another.
-		if i := s.rank(opts, q, false, func(o *option) bool { return o.rank < again && o.e.Model == q.judging.Model }); i >= 0 {
-			return i
+		best := 0
+		for i := range opts {
+			best = max(best, opts[i].merit(q))
+		}
+		if best > 0 {
+			return s.rank(opts, q, false, func(o *option) bool { return o.merit(q) == best })
 		}
 	}
 	return s.rank(opts, q, rank >= late, func(o *option) bool { return o.rank == rank })
+}
+
+// merit is what a second opinion is worth: most, that of an endpoint that is known to accept calls, then that of the same model, then that of another provider, because what has broken one
+// region may have broken the others. 0 is nothing.
+func (o *option) merit(q *question) int {
+	if o.rank >= again {
+		return 0
+	}
+	m := 1
+	if o.rank == ready && o.e.refusal.credible(q.t) {
+		m += 4
+	}
+	if o.e.Model == q.judging.Model {
+		m += 2
+	}
+	if o.e.Provider != q.judging.Provider {
+		m++
+	}
+	return m
 }
 
 // tell writes the decision.

@@ -62,7 +62,7 @@ func (s *State) worked(f *flight, o *Outcome, t int64) {
 		e.account.denied = nil
 	}
 	for _, b := range e.breakers() {
-		b.worked()
+		b.worked(t, &s.cfg)
 	}
 	e.refusal.accepted(f.key, t)
 }
@@ -77,6 +77,7 @@ func (s *State) failed(f *flight, o *Outcome, t int64) {
 	}
 	h.bad.add(1, t, s.cfg.Window)
 	h.run++
+	e.breaker.oks = 0
 	share, n := h.share(t, &s.cfg)
 	what := o.Kind.say(o.Status)
 	switch {
@@ -102,7 +103,22 @@ func (s *State) trip(f *flight, t int64, why string) {
 	}
 	e.health.fresh(s.cfg.Run)
 	e.health.badAt = t
+	s.suspectKin(e, t)
 	s.suspectRegion(e, x, t)
+}
+
+// suspectKin doubts a model everywhere at its provider when it is down at two places.
+func (s *State) suspectKin(e *endpoint, t int64) {
+	k := e.kin
+	switch {
+	case k.first == nil || k.first == e || !k.first.breaker.open:
+		if k.first = e; t >= k.down {
+			return
+		}
+	case t >= k.down:
+		k.since = t
+	}
+	k.down = t + int64(s.cfg.Window)
 }
 
 // suspectRegion opens the breaker of a region when several of its models are down and none of it works: what they share has failed.

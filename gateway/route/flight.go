@@ -24,6 +24,7 @@ type flight struct {
 	in, written float64 // what is reserved
 	taken       [4]float64
 	random      uint64
+	risk        int // how likely it was thought to fail, in thousandths
 	key, sticky string
 }
 
@@ -49,6 +50,10 @@ func (s *State) Begin(call string, to catalog.EndpointID, n Need, now time.Time)
 			b.probe, f.probes[i] = max(t, 1), true
 		}
 	}
+	if f.risk = e.shaky(t, &s.cfg); f.probes != [3]bool{} {
+		f.risk = 1000
+	}
+	s.risk += f.risk
 	ewma(&e.speed.busy, &e.speed.busies, float64(e.load.inFlight), 0.02)
 	e.load.take(in, written, t)
 	for i, b := range e.load.buckets() {
@@ -171,6 +176,7 @@ func (s *State) End(o Outcome, now time.Time) Advice {
 		f = flight{e: e, began: now.UnixNano() - int64(o.Duration), fresh: float64(o.TokensIn), heard: true}
 	} else {
 		delete(s.flights, key)
+		s.risk -= f.risk
 		s.settle(&f, &o, now.UnixNano())
 	}
 	t := now.UnixNano()
@@ -178,7 +184,7 @@ func (s *State) End(o Outcome, now time.Time) Advice {
 		f.e.load.pause(t+int64(o.RetryAfter), "it asked to be left alone until then")
 	}
 	advice := s.learn(&f, &o, t)
-	s.verdict(&f, &o, t)
+	s.verdict(&f, &o, advice, t)
 	return advice
 }
 

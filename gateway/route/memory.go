@@ -65,9 +65,9 @@ type turns struct {
 
 type turn struct{ alias, target string }
 
-// of is the time of a target.
-func (u *turns) of(alias, target string) float64 {
-	return max(u.next[turn{alias, target}], u.now[alias])
+// of is the time of a target. It lags behind that of the alias by one call at most.
+func (u *turns) of(alias, target string, weight float64) float64 {
+	return max(u.next[turn{alias, target}], u.now[alias]-1/weight)
 }
 
 // took advances the time of a target.
@@ -75,8 +75,8 @@ func (u *turns) took(alias, target string, weight float64) {
 	if u.now == nil {
 		u.now, u.next = map[string]float64{}, map[turn]float64{}
 	}
-	start := u.of(alias, target)
-	u.now[alias] = start
+	start := u.of(alias, target, weight)
+	u.now[alias] = max(u.now[alias], start)
 	u.next[turn{alias, target}] = start + 1/weight
 }
 
@@ -93,15 +93,22 @@ func (r *retries) called(cfg *Config) {
 	r.earned += cfg.RetryShare
 }
 
-// spend takes one attempt, if there is one. Where calls are so few that they earned less than the floor, the floor counts.
-func (r *retries) spend(t int64, cfg *Config) bool {
+// left is how many attempts there are. Where calls are so few that they earned less than the floor, the floor counts.
+func (r *retries) left(t int64, cfg *Config) float64 {
+	saved := r.saved
 	if r.at != 0 && t > r.at {
 		if floor := cfg.RetryFloor * float64(t-r.at) / float64(time.Minute); floor > r.earned {
-			r.saved = min(r.saved+floor-r.earned, cfg.RetryBurst)
+			saved = min(saved+floor-r.earned, cfg.RetryBurst)
 		}
 	}
+	return saved + 1e-9
+}
+
+// spend takes one attempt, if there is one.
+func (r *retries) spend(t int64, cfg *Config) bool {
+	r.saved = r.left(t, cfg)
 	r.at, r.earned = max(r.at, t), 0
-	if r.saved < 1-1e-9 {
+	if r.saved < 1 {
 		return false
 	}
 	r.saved--

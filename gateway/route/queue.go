@@ -197,7 +197,7 @@ func (q *Queue) Next(now time.Time, canTake func(id string, n *Need) bool) (id s
 		if canTake(it.id, &it.need) {
 			return true
 		}
-		if len(full) < 16 {
+		if len(full) < 16 && len(it.need.Tried) == 0 {
 			full = append(full, &it.need)
 		}
 		return false

@@ -140,7 +140,7 @@ func (s *State) byWeight(opts []option, q *question, may func(*option) bool) int
 		if w <= 0 {
 			continue
 		}
-		if end := s.turns.of(q.Alias.Name, name) + 1/w; end < least-1e-9 {
+		if end := s.turns.of(q.Alias.Name, name, w) + 1/w; end < least-1e-9 {
 			target, least = name, end
 		}
 	}

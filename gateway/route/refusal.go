@@ -27,11 +27,12 @@ type mark struct {
 
 // trial is a refused call that waits for a second opinion.
 type trial struct {
-	of     *endpoint
-	key    string
-	began  int64
-	at     int64
-	random uint64
+	of       *endpoint
+	key      string
+	began    int64
+	at       int64
+	random   uint64
+	opinions int // that did not count
 }
 
 const (
@@ -41,6 +42,7 @@ const (
 	usualMost    = 0.15               // refusals that are taken for usual, at most
 	judgeEvery   = int64(time.Minute) // between second opinions on the calls of a key that was wrong
 	mostTrials   = 4096
+	mostOpinions = 2 // that do not count, because who gave them may be broken too
 	trialFor     = int64(10 * time.Minute)
 )
 
@@ -58,6 +60,11 @@ func (r *refusals) suspect(t int64, cfg *Config) bool {
 	}
 	yes := r.yes.value(t, refusalHalf)
 	return no/(no+yes) >= max(refusalShare, 4*r.norm)
+}
+
+// credible tells an endpoint that accepts calls, as far as is known.
+func (r *refusals) credible(t int64) bool {
+	return r.run == 0 && r.okAt != 0 && t-r.okAt < 2*judgeEvery
 }
 
 // accepted counts a call that was taken.
@@ -97,6 +104,11 @@ func (r *refusals) wrong(key string, t int64) bool {
 // acquit is told that a second endpoint refused the call too.
 func (r *refusals) acquit(key string, t int64) {
 	r.no, r.run, r.convicted = fading{}, 0, 0
+	r.mark(key, t)
+}
+
+// mark remembers that a call of a key was refused elsewhere too.
+func (r *refusals) mark(key string, t int64) {
 	r.acquitted[r.next] = mark{key, t}
 	r.next = (r.next + 1) % len(r.acquitted)
 }
@@ -123,9 +135,17 @@ func (r *refusals) convict(x *trial, same bool, t int64, cfg *Config) bool {
 // refusedBy takes in a 4xx and says whether a second endpoint should be asked whose fault it is.
 func (s *State) refusedBy(f *flight, o *Outcome, t int64) Advice {
 	e := f.e
+	credible := e.refusal.credible(t)
 	e.refusal.refused(f.key, t)
 	if old, ok := s.trials[o.Call]; ok && old.of != e {
 		f.release()
+		if !credible && old.opinions < mostOpinions {
+			// It may be as broken as the first.
+			old.opinions++
+			old.of.refusal.mark(f.key, t)
+			s.trials[o.Call] = old
+			return Advice{Judge: true, Why: "two endpoints refused the call, and the second may be broken too: a third tells"}
+		}
 		return Advice{Why: "two endpoints refused the call: it is the caller's to mend"}
 	}
 	probe := f.probe()
@@ -150,7 +170,7 @@ func (s *State) refusedBy(f *flight, o *Outcome, t int64) Advice {
 }
 
 // verdict ends a trial when a second endpoint has spoken.
-func (s *State) verdict(f *flight, o *Outcome, t int64) {
+func (s *State) verdict(f *flight, o *Outcome, advice Advice, t int64) {
 	x, ok := s.trials[o.Call]
 	if !ok || x.of == f.e {
 		return
@@ -163,6 +183,9 @@ func (s *State) verdict(f *flight, o *Outcome, t int64) {
 			s.trip(&flight{e: x.of, began: x.began, random: x.random}, t, "it refused a call that "+string(f.e.ID)+" accepted: the fault is its own")
 		}
 	case Refused, CallerFault:
+		if advice.Judge {
+			return
+		}
 		delete(s.trials, o.Call)
 		x.of.refusal.acquit(x.key, t)
 		f.e.refusal.acquit(x.key, t)

@@ -12,11 +12,13 @@ type State struct {
 	endpoints map[catalog.EndpointID]*endpoint
 	accounts  map[string]*account
 	regions   map[string]*region
+	kins      map[string]*kin
 	flights   map[flightKey]flight
 	trials    map[string]trial // by call: a refusal that waits for a second opinion
 	prefixes  prefixes
 	turns     turns
 	retries   retries
+	risk      int      // failures to be expected of the flights, in thousandths
 	scratch   []option // of Decide, kept for its memory
 }
 
@@ -27,6 +29,7 @@ type endpoint struct {
 	prices  []dated
 	account *account
 	region  *region
+	kin     *kin
 	gone    bool // no longer in the catalog
 	breaker breaker
 	health  health
@@ -51,6 +54,13 @@ type region struct {
 	members []*endpoint
 }
 
+// kin is one model of one provider, wherever it is. It has no breaker: where it works in one region, it works.
+type kin struct {
+	first *endpoint // whose breaker opened
+	since int64     // when that of a second opened
+	down  int64     // until when the others are in doubt
+}
+
 // New makes the state of a router that has seen nothing.
 func New(cat *catalog.Catalog, cfg Config) *State {
 	s := &State{
@@ -58,6 +68,7 @@ func New(cat *catalog.Catalog, cfg Config) *State {
 		endpoints: map[catalog.EndpointID]*endpoint{},
 		accounts:  map[string]*account{},
 		regions:   map[string]*region{},
+		kins:      map[string]*kin{},
 		flights:   map[flightKey]flight{},
 		trials:    map[string]trial{},
 	}
@@ -93,6 +104,7 @@ func (s *State) adopt(cat *catalog.Catalog, c catalog.Endpoint) {
 	e.account = s.accountOf(c)
 	e.region = s.regionOf(c)
 	e.region.members = append(e.region.members, e)
+	e.kin = s.kinOf(c)
 }
 
 // accountOf finds the account of an endpoint; one without a name has its credential to itself.
@@ -121,6 +133,17 @@ func (s *State) regionOf(c catalog.Endpoint) *region {
 		s.regions[name] = r
 	}
 	return r
+}
+
+// kinOf finds what an endpoint shares with those of the same model of its provider elsewhere.
+func (s *State) kinOf(c catalog.Endpoint) *kin {
+	name := c.Provider + "/" + string(c.Model)
+	k := s.kins[name]
+	if k == nil {
+		k = &kin{}
+		s.kins[name] = k
+	}
+	return k
 }
 
 // at is the time of an instant in nanoseconds.
