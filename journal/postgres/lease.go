@@ -116,7 +116,7 @@ func (s *Store) renewOnce(ctx context.Context) {
 	}
 	s.lose(epoch)
 	if s.take(limited) == nil {
-		s.queue.ringReady()
+		s.queue.news()
 	}
 }
 

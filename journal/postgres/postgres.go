@@ -1,8 +1,9 @@
 // Package postgres answers "how does a fleet keep its journal?": in one PostgreSQL database that any number of nodes share.
 //
-// Commits of a node are joined in batches, and a batch is one statement and one round trip: the function commit_batch checks every caller, drops those that
-// fail, and writes the rest. It locks the one row of the head first, so that positions are dense and in the order of commits; the lock lasts as long as the server
-// works on the batch, never over a round trip. A node holds a lease, in the server's time; who has lost it can write nothing.
+// Commits of a node are joined in batches, and a batch is one statement and one round trip: the function commit_set checks all callers by a few joins and writes those that
+// are good by a few statements. The rest, seldom anything, is what fails, was committed before or builds on another caller of its batch: the function commit_batch looks
+// at that one after the other, in a call of its own. Both lock the one row of the head first, so that positions are dense and in the order of commits; the lock lasts as
+// long as the server works, never over a round trip. A node holds a lease, in the server's time; who has lost it can write nothing.
 //
 // It needs PostgreSQL 15 or newer. Durability is the server's: synchronous_commit and the standbys that it waits for are left as they are set there.
 package postgres
@@ -41,13 +42,16 @@ type Config struct {
 type Store struct {
 	wire atomic.Pointer[func([]byte)]
 	*Reader
-	cfg   Config
-	group group
-	queue queue
-	lease lease
-	quit  context.CancelFunc
-	bg    context.Context
-	tasks sync.WaitGroup
+	writer  *pgxpool.Pool // one connection for batches: its server process has their plans ready, and one batch goes at a time anyway
+	claimer *pgxpool.Pool // one connection for claims and chores, likewise
+	cfg     Config
+	group   group
+	queue   queue
+	lease   lease
+	inboxes inboxes
+	quit    context.CancelFunc
+	bg      context.Context
+	tasks   sync.WaitGroup
 
 	mu     sync.Mutex
 	keys   map[subjectKey][]byte
@@ -73,11 +77,20 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{Reader: r, cfg: cfg, keys: map[subjectKey][]byte{}, urgent: func(decouple.RunID) {}}
-	if err := s.open(ctx); err != nil {
-		r.pool.Close()
+	if err = s.open(ctx); err != nil {
+		s.disconnect()
 		return nil, asError(err, cfg.URL)
 	}
 	return s, nil
+}
+
+// disconnect closes all connections but that of listen, which ends with its context.
+func (s *Store) disconnect() {
+	for _, p := range []*pgxpool.Pool{s.pool, s.writer, s.claimer} {
+		if p != nil {
+			p.Close()
+		}
+	}
 }
 
 func (s *Store) open(ctx context.Context) error {
@@ -88,6 +101,12 @@ func (s *Store) open(ctx context.Context) error {
 	err = migrate(ctx, c.Conn())
 	c.Release()
 	if err != nil {
+		return err
+	}
+	if s.writer, err = newPool(ctx, s.cfg.URL, 1); err != nil {
+		return err
+	}
+	if s.claimer, err = newPool(ctx, s.cfg.URL, 1); err != nil {
 		return err
 	}
 	if s.group.head, err = s.Reader.Head(ctx); err != nil {
@@ -106,16 +125,21 @@ func (s *Store) open(ctx context.Context) error {
 	return nil
 }
 
-// connect opens a pool of connections.
-func connect(ctx context.Context, url string) (*Reader, error) {
+// newPool makes a pool of connections, which are opened when they are needed.
+func newPool(ctx context.Context, url string, most int32) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, decouple.Errorf(decouple.Invalid, "the address of the store is not one of PostgreSQL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
 	}
-	pc.MaxConns, pc.MinConns = 8, 1
+	pc.MaxConns, pc.MinConns = most, 1
 	pc.ConnConfig.RuntimeParams["application_name"] = "decouple"
 	pc.ConnConfig.ConnectTimeout = 5 * time.Second
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	return pgxpool.NewWithConfig(ctx, pc)
+}
+
+// connect opens what a reader needs.
+func connect(ctx context.Context, url string) (*Reader, error) {
+	pool, err := newPool(ctx, url, 8)
 	if err != nil {
 		return nil, asError(err, url)
 	}
@@ -144,7 +168,7 @@ func (s *Store) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := s.end(ctx) // one that fails runs out by itself
-	s.pool.Close()
+	s.disconnect()
 	if transient(err) {
 		return nil
 	}

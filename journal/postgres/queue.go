@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"sync"
 	"time"
@@ -29,9 +28,12 @@ type runKey struct {
 type queue struct {
 	mu      sync.Mutex
 	waiting []*waiter
-	stash   []journal.Claim  // claimed, and nobody has taken it up yet
-	held    map[runKey]int64 // rows of the runs that this node has claimed
-	unsure  bool             // a connection was lost in the middle of a claim: there may be claims that this node does not know of
+	stash   []journal.Claim       // claimed, and nobody has taken it up yet
+	held    map[runKey]int64      // rows of the runs that this node has claimed
+	unsure  bool                  // a connection was lost in the middle of a claim: there may be claims that this node does not know of
+	last    journal.Want          // of the newest call of Claim
+	dry     map[journal.Want]bool // nothing was left to claim, and nobody has said since that there is
+	rumours int                   // how often somebody has said so
 	closed  chan struct{}
 	ready   chan struct{} // there may be something to claim
 
@@ -40,6 +42,7 @@ type queue struct {
 
 func (q *queue) init() {
 	q.held = map[runKey]int64{}
+	q.dry = map[journal.Want]bool{}
 	q.closed = make(chan struct{})
 	q.ready = make(chan struct{}, 1)
 }
@@ -54,7 +57,17 @@ func (q *queue) close() {
 	}
 }
 
-func (q *queue) ringReady() {
+// news says that there may be runs to claim.
+func (q *queue) news() {
+	q.mu.Lock()
+	clear(q.dry)
+	q.rumours++
+	q.mu.Unlock()
+	q.ring()
+}
+
+// ring has claims look.
+func (q *queue) ring() {
 	select {
 	case q.ready <- struct{}{}:
 	default:
@@ -75,20 +88,31 @@ func (q *queue) forget() {
 	q.mu.Unlock()
 }
 
-// wanted says how many runs are to be claimed for those who wait, and which: as many as there are waiters of the first one's sort.
+// wanted says how many runs a batch is to claim, and of which sort: for those who wait, or else for who has just been given some and will come for more.
 func (q *queue) wanted(workers int) (int, journal.Want) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 || len(q.stash) > 0 {
-		return 0, journal.Want{}
+	switch {
+	case len(q.waiting) > 0:
+		return q.room(q.waiting[0].want, workers), q.waiting[0].want
+	case len(q.stash) > 0:
+		return max(0, min(workers-len(q.held), workers/2)), q.last
 	}
-	w, n := q.waiting[0].want, 0
+	return 0, journal.Want{}
+}
+
+// room is how many runs of a sort are to be claimed: one for everybody who waits for such, and as many as there are idle workers, up to half of all. The mutex is held.
+func (q *queue) room(w journal.Want, workers int) int {
+	n := 0
 	for _, o := range q.waiting {
 		if o.want == w {
 			n++
 		}
 	}
-	return max(n, min(workers-len(q.held), workers/2)), w
+	if n > 0 {
+		n = max(n, min(workers-len(q.held), workers/2))
+	}
+	return n
 }
 
 // take hands claimed runs to who waits for them, and keeps the rest.
@@ -144,8 +168,12 @@ func (s *Store) Claim(ctx context.Context, want journal.Want) (journal.Claim, er
 		}
 	}
 	q.waiting = append(q.waiting, w)
+	dry := q.dry[want]
+	q.last = want
 	q.mu.Unlock()
-	q.ringReady()
+	if !dry {
+		q.ring()
+	}
 	select {
 	case c := <-w.ch:
 		return c, nil
@@ -241,15 +269,7 @@ func (s *Store) sorts() []journal.Want {
 func (s *Store) askFor(ctx context.Context, w journal.Want) (int, error) {
 	q := &s.queue
 	q.mu.Lock()
-	n := 0
-	for _, o := range q.waiting {
-		if o.want == w {
-			n++
-		}
-	}
-	if n > 0 {
-		n = max(n, min(s.cfg.Node.Workers-len(q.held), s.cfg.Node.Workers/2))
-	}
+	n, rumours := q.room(w, s.cfg.Node.Workers), q.rumours
 	q.mu.Unlock()
 	if n == 0 {
 		return 0, nil
@@ -257,22 +277,25 @@ func (s *Store) askFor(ctx context.Context, w journal.Want) (int, error) {
 	site := s.cfg.Node.Site
 	var got []claimRow
 	err := s.again(ctx, func(ctx context.Context) error {
-		got = nil
-		return s.query(ctx, "select claim_ready($1,$2,$3,$4,$5,$6,$7,$8)", func(rows pgx.Rows) error {
-			var b []byte
-			if err := rows.Scan(&b); err != nil {
-				return err
-			}
-			var c claimRow
-			err := json.Unmarshal(b, &c)
-			got = append(got, c)
+		rows, err := s.claimer.Query(ctx, "select id, spec, seq, sum, inbox, consumed, abandoned from claim_runs($1,$2,$3,$4,$5,$6,$7,$8)",
+			string(s.cfg.Node.ID), int64(s.Epoch()), n, string(w.Tenant), string(w.Root), site.Cloud, site.Region, notNil(site.Labels))
+		if err != nil {
 			return err
-		}, string(s.cfg.Node.ID), int64(s.Epoch()), n, string(w.Tenant), string(w.Root), site.Cloud, site.Region, notNil(site.Labels))
+		}
+		got, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c claimRow, err error) {
+			return c, row.Scan(&c.ID, &c.Spec, (*int64)(&c.Seq), &c.sum, (*int64)(&c.Inbox), (*int64)(&c.Consumed), &c.Left)
+		})
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	q.take(s, got)
+	q.mu.Lock()
+	if len(got) < n && q.rumours == rumours {
+		q.dry[w] = true
+	}
+	q.mu.Unlock()
 	return len(got), nil
 }
 
@@ -305,6 +328,7 @@ func (s *Store) giveBack(ctx context.Context) error {
 	q.mu.Lock()
 	q.unsure = err != nil
 	q.mu.Unlock()
+	q.news()
 	return err
 }
 
@@ -319,7 +343,7 @@ func (s *Store) Reclaim(ctx context.Context, t decouple.TenantID, root decouple.
 			select count(*) from freed`, string(t), string(root), s.now()).Scan(&n)
 	})
 	if n > 0 {
-		s.queue.ringReady()
+		s.queue.news()
 	}
 	return n, err
 }
@@ -335,12 +359,12 @@ func (s *Store) chores(ctx context.Context) {
 		case <-t.C:
 		}
 		var fired, freed int
-		_ = s.pool.QueryRow(ctx, "select fire_timers($1)", s.now()).Scan(&fired) // what fails is tried again at the next tick
+		_ = s.claimer.QueryRow(ctx, "select fire_timers($1)", s.now()).Scan(&fired) // what fails is tried again at the next tick
 		if s.cfg.Fleet && n%3 == 0 {
-			_ = s.pool.QueryRow(ctx, "select free_left($1)", s.now()).Scan(&freed)
+			_ = s.claimer.QueryRow(ctx, "select free_left($1)", s.now()).Scan(&freed)
 		}
 		if fired+freed > 0 {
-			s.queue.ringReady()
+			s.queue.news()
 		}
 		if n%6000 == 5999 {
 			s.tidy(ctx)
@@ -410,7 +434,7 @@ func (s *Store) hear(ctx context.Context) error {
 				s.heard(body)
 			}
 		case "r":
-			s.queue.ringReady()
+			s.queue.news()
 			s.group.ring()
 		case "e":
 			s.group.ring()

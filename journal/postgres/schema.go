@@ -11,13 +11,16 @@ import (
 )
 
 // migrations take a database forward, one version each; entry 0 makes version 1. They are never changed once released.
-var migrations = [...]string{schema1, schema2}
+var migrations = [...]string{schema1, schema2, schema3}
 
 //go:embed schema1.sql
 var schema1 string
 
 //go:embed schema2.sql
 var schema2 string
+
+//go:embed schema3.sql
+var schema3 string
 
 // lockKey names the advisory lock that migrations are done under: "decouple" as a number.
 const lockKey = 0x6465636f75706c65
