@@ -214,6 +214,12 @@ func (c *Client) OpenSession(ctx context.Context, n engine.NewSession) (decouple
 	return b.Run, err
 }
 
+// Sessions lists the newest sessions, at most limit.
+func (c *Client) Sessions(ctx context.Context, limit int) ([]Run, error) {
+	page, err := get[RunList](ctx, c, "/api/v1/sessions", url.Values{"limit": {itoa(int64(limit))}})
+	return page.Runs, err
+}
+
 // Say says something in a session.
 func (c *Client) Say(ctx context.Context, in engine.Input) (string, error) {
 	s, err := post[Said](ctx, c, request{path: "/api/v1/sessions/" + url.PathEscape(string(in.Session)) + "/input", key: in.ID, by: in.By}, Saying{in.Text})

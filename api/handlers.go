@@ -277,6 +277,23 @@ func (c *call) talk(in NewTalk) (Begun, error) {
 	return Begun{id}, err
 }
 
+// sessions lists sessions.
+func (c *call) sessions() (RunList, error) {
+	after, limit, err := c.page()
+	if err != nil {
+		return RunList{}, err
+	}
+	rows, err := engine.Sessions(c.ctx(), c.Journal, c.tenant(), after, limit+1)
+	if err != nil {
+		return RunList{}, err
+	}
+	out := RunList{Runs: RunsOf(rows)}
+	if len(rows) > limit {
+		out.Runs, out.Next = out.Runs[:limit], rows[limit-1].Row
+	}
+	return out, nil
+}
+
 func (c *call) turns() (Talk, error) {
 	r, err := c.show()
 	if err != nil {

@@ -303,6 +303,9 @@ func (s *site) goOn(ada string, ended decouple.RunID) {
 	// a session, canceled at its end
 	talk := read[api.Begun](s, ada, "POST", "/api/v1/sessions", `{"agent":"talker","label":"chat"}`)
 	session := "/api/v1/sessions/" + string(talk.Run)
+	if list := read[api.RunList](s, ada, "GET", "/api/v1/sessions?limit=1", ""); len(list.Runs) != 1 || list.Runs[0].ID != talk.Run || list.Next != 0 {
+		t.Errorf("the sessions are %+v", list)
+	}
 	read[api.Said](s, ada, "POST", session+"/input", `{"text":"hello"}`, "Idempotency-Key", "i1")
 	s.until(ada, talk.Run, func(r api.Run) bool {
 		got := read[api.Talk](s, ada, "GET", session, "")
@@ -405,7 +408,7 @@ func TestForeignTenant(t *testing.T) {
 			t.Errorf("%s %s of another tenant: %d %s", q.method, q.path, code, text)
 		}
 	}
-	for _, path := range []string{"/api/v1/runs", "/api/v1/notes", "/api/v1/events", "/api/v1/approvals", "/api/v1/streams/run/" + string(begun.Run), "/api/v1/streams/key/" + key.ID, "/api/v1/agents/talker/versions"} {
+	for _, path := range []string{"/api/v1/runs", "/api/v1/sessions", "/api/v1/notes", "/api/v1/events", "/api/v1/approvals", "/api/v1/streams/run/" + string(begun.Run), "/api/v1/streams/key/" + key.ID, "/api/v1/agents/talker/versions"} {
 		if _, text := s.ask(theirs, "GET", path, ""); strings.Contains(text, string(begun.Run)) || strings.Contains(text, "a.txt") || strings.Contains(text, "whisper") || strings.Contains(text, "hash") {
 			t.Errorf("%s shows what is another tenant's: %s", path, text)
 		}

@@ -177,6 +177,7 @@ func runRoutes() []route {
 		ask("/api/v1/approvals/{id}/{step}/{ordinal}", registry.RightRead, "Shows exactly what is asked for", (*call).approval),
 		tell(http.MethodPost, "/api/v1/approvals/{id}/{step}/{ordinal}", registry.RightApprove, "Decides on a call that waits for approval", (*call).decide),
 		begins("/api/v1/sessions", registry.RightRun, "Opens a session with an agent", (*call).talk),
+		ask("/api/v1/sessions", registry.RightRead, "Lists the sessions, newest first", (*call).sessions, afterRow, limit),
 		ask("/api/v1/sessions/{id}", registry.RightRead, "Shows a session with its turns", (*call).turns),
 		begins("/api/v1/sessions/{id}/input", registry.RightRun, "Says something in a session", func(c *call, in Saying) (Said, error) {
 			id, err := c.Engine.Say(c.ctx(), engine.Input{Tenant: c.tenant(), Session: c.run(), Text: in.Text, ID: c.key(), By: c.who.Actor})

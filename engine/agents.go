@@ -96,7 +96,7 @@ func (e *Engine) lookup(ctx context.Context, tenant decouple.TenantID, name deco
 	if a, ok := e.agents[name]; ok {
 		return a, nil
 	}
-	return decouple.Agent{}, decouple.Errorf(decouple.NotFound, "there is no agent %q", name)
+	return decouple.Agent{}, decouple.Errorf(decouple.NotFound, "there is no agent %q; `decouple agents ls` lists them", name)
 }
 
 // Agent gives the agent that a new run of a tenant begins with.

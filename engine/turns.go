@@ -9,6 +9,49 @@ import (
 	"decouple.dev/decouple/journal"
 )
 
+// Sessions lists the sessions of a tenant, newest first: those after a row of the view of runs, 0 being from the newest, at most limit.
+func Sessions(ctx context.Context, log journal.Reader, tenant decouple.TenantID, after int64, limit int) ([]journal.RunRow, error) {
+	var out []journal.RunRow
+	f := journal.RunFilter{Tenant: tenant, Roots: true, Newest: true, After: after, Limit: 200}
+	for {
+		rows, err := log.Runs(ctx, f)
+		if err != nil || len(rows) == 0 {
+			return out, err
+		}
+		for _, r := range rows {
+			if f.After = r.Row; r.Steps > 0 {
+				continue // it asks a model itself, which a session leaves to its turns
+			}
+			is, err := isSession(ctx, log, r)
+			if err != nil {
+				return nil, err
+			}
+			if is {
+				if out = append(out, r); len(out) == limit {
+					return out, nil
+				}
+			}
+		}
+	}
+}
+
+// isSession looks into the first event of a run.
+func isSession(ctx context.Context, log journal.Reader, r journal.RunRow) (bool, error) {
+	events, err := log.Read(ctx, decouple.RunStream(r.Tenant, r.ID), 0, 1)
+	if err != nil || len(events) == 0 {
+		return false, err
+	}
+	body, err := fetch(ctx, log, r.Tenant, events[0].Payload)
+	if err != nil {
+		return false, err
+	}
+	var p created
+	if err := json.Unmarshal(body, &p); err != nil {
+		return false, decouple.Errorf(decouple.Internal, "the first event of run %s cannot be read: %w", r.ID, err)
+	}
+	return p.Session != "", nil
+}
+
 // TurnState says where a turn of a session stands.
 type TurnState string
 
