@@ -1,6 +1,10 @@
 package decouple
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Agent is what an agent file says. Version is the hash of the file, so that a run stays on the text it began with.
 type Agent struct {
@@ -26,6 +30,30 @@ type Approval struct {
 	By      []string      `json:"by,omitempty"`      // ids of people who may decide; empty is anyone with the right to approve
 	Quorum  int           `json:"quorum,omitempty"`  // approvals that are needed, default 1
 	Expires time.Duration `json:"expires,omitempty"` // from the question; then the answer is no. Zero is never
+}
+
+// String is the rule on one line.
+func (a Approval) String() string {
+	s := a.Tool
+	if a.When != "" {
+		s += " when " + string(a.When)
+	}
+	if a.Quorum > 1 {
+		s += " by " + strconv.Itoa(a.Quorum)
+		if len(a.By) == 0 {
+			s += " people"
+		}
+	}
+	if len(a.By) > 0 {
+		if a.Quorum <= 1 {
+			s += " by one"
+		}
+		s += " of " + strings.Join(a.By, ", ")
+	}
+	if a.Expires > 0 {
+		s += " within " + a.Expires.String()
+	}
+	return s
 }
 
 // Schedule starts runs by the clock.

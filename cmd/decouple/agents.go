@@ -122,7 +122,8 @@ func (a *app) agents(ctx context.Context, folder string) ([]api.Agent, error) {
 }
 
 func newAgentsPut(a *app) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use: "put FILE", Short: "Deploy a version of an agent: runs that begin from now on have it", Args: exactly("an agent file"),
 		Long: "Deploys a version of an agent. Within a second every node begins new runs with it; runs under way, parked ones too, stay on the version that they began with.",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -144,12 +145,18 @@ func newAgentsPut(a *app) *cobra.Command {
 					}
 					return o.engine.PutAgent(ctx, decouple.LocalTenant, ag, by)
 				})
-			if err == nil {
-				a.say("agent %s: version %.12s is deployed", ag.Name, ag.Version)
+			if err != nil {
+				return err
 			}
-			return err
+			a.say("agent %s: version %.12s is deployed", ag.Name, ag.Version)
+			if asJSON {
+				return a.json(api.Agent{Agent: ag, Source: "deployed"})
+			}
+			return nil
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
+	return c
 }
 
 func newAgentsDiff(a *app) *cobra.Command {
@@ -220,14 +227,24 @@ func agentText(ag decouple.Agent, file string) string {
 	limit("tokens", e.Tokens > 0, short(e.Tokens))
 	limit("tool_calls", e.ToolCalls > 0, fmt.Sprint(e.ToolCalls))
 	limit("time", e.Time > 0, e.Time.String())
+	limit("step_time", e.StepTime > 0, e.StepTime.String())
 	limit("agents", e.Agents > 0, fmt.Sprint(e.Agents))
 	limit("depth", e.Depth > 0, fmt.Sprint(e.Depth))
 	limit("children", e.Children > 0, fmt.Sprint(e.Children))
 	limit("steps", e.Steps > 0, fmt.Sprint(e.Steps))
 	limit("writeup", e.WriteUp > 0, fmt.Sprintf("%d%%", e.WriteUp))
+	var rules []string
+	for _, r := range ag.Approve {
+		rules = append(rules, r.String())
+	}
+	when := ""
+	if ag.Schedule != nil {
+		when = ag.Schedule.String()
+	}
 	for _, f := range []struct{ name, value string }{
 		{"name", string(ag.Name)}, {"version", string(ag.Version)}, {"file", file}, {"owner", ag.Owner}, {"about", ag.Description}, {"class", ag.Class}, {"model", ag.Model},
 		{"tools", strings.Join(ag.Tools, ", ")}, {"spawns", strings.Join(spawns, ", ")}, {"writer", string(ag.Writer)}, {"envelope", strings.Join(limits, ", ")},
+		{"approve", strings.Join(rules, "; ")}, {"schedule", when},
 	} {
 		if f.value != "" {
 			fmt.Fprintf(&b, "%-9s %s\n", f.name, f.value)
@@ -238,6 +255,7 @@ func agentText(ag decouple.Agent, file string) string {
 
 func newAgentsCheck(a *app) *cobra.Command {
 	var folder string
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "check FILE", Short: "Check an agent file", Args: exactly("an agent file"),
 		Long: "Checks an agent file as if it were loaded after the built-in agents, and says everything that is wrong with it, line by line.",
@@ -254,9 +272,13 @@ func newAgentsCheck(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return a.json(api.Agent{Agent: ag, Source: args[0]})
+			}
 			return a.print(fmt.Sprintf("%s: agent %s is well, version %.12s\n", args[0], ag.Name, ag.Version))
 		},
 	}
 	c.Flags().StringVar(&folder, "agents", "", "`DIR` of agent files that it may refer to")
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	return c
 }

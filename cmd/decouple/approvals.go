@@ -116,6 +116,7 @@ func newApprovalsShow(a *app) *cobra.Command {
 
 func newDecision(a *app, name string, yes bool) *cobra.Command {
 	var why, as string
+	var json bool
 	c := &cobra.Command{
 		Use: name + " ID", Short: map[bool]string{true: "Let a call be made", false: "Refuse a call; one denial is enough"}[yes],
 		Long: `Decides on a call that waits. Who started a run may not decide on it: name who decides with --as. On the command line that name is what the
@@ -133,12 +134,24 @@ journal keeps, and nobody checks it: whoever may write the data folder may say i
 			if err != nil {
 				return err
 			}
-			return a.told(ctx, d.Run, fmt.Sprintf("%s: %s/%s is told", name, d.Run, d.Call))
+			if err := a.told(ctx, d.Run, fmt.Sprintf("%s: %s/%s is told", name, d.Run, d.Call)); err != nil || !json {
+				return err
+			}
+			return a.json(toldCall{d.Run, d.Call, name, as})
 		},
 	}
 	c.Flags().StringVar(&as, "as", person(), "`NAME` of who decides")
 	c.Flags().StringVar(&why, "why", "", "`reason`, which the journal keeps")
+	c.Flags().BoolVar(&json, "json", false, "write one JSON object")
 	return c
+}
+
+// toldCall is what was said of a call of a run.
+type toldCall struct {
+	Run  decouple.RunID  `json:"run"`
+	Call decouple.CallID `json:"call"`
+	What string          `json:"what"` // approve, deny, redo or result
+	By   string          `json:"by"`
 }
 
 // told says that a run was told something, and how it goes on if no process is at work.

@@ -63,6 +63,7 @@ type driven struct {
 	id     decouple.RunID
 	output output
 	again  []string // flags that a command that resumes it needs
+	plain  bool     // it ends with an answer, not with the report of a research
 }
 
 // drive works on a run until it has ended, writes its report, and gives the error that its cause stands for. An interrupted run is parked, and the error says
@@ -83,6 +84,9 @@ func (a *app) drive(ctx context.Context, o *owner, v *view, d driven) error {
 		return err
 	}
 	// The run has ended: its report is written even if somebody interrupts now.
+	if d.plain {
+		return a.answer(context.WithoutCancel(ctx), o.store, d)
+	}
 	return a.report(context.WithoutCancel(ctx), o.reports, state.Run.Sources, d)
 }
 
@@ -128,7 +132,7 @@ func endError(cause decouple.Cause, found int, id decouple.RunID) error {
 	case decouple.CauseDone:
 		return nil
 	case decouple.CauseExhausted:
-		return decouple.Errorf(decouple.Exhausted, "run %s came to the end of its envelope (%s); the report holds what it found until then", id, cause.Why)
+		return decouple.Errorf(decouple.Exhausted, "run %s came to the end of its envelope (%s); what it found until then is written", id, cause.Why)
 	case decouple.CauseDeadline:
 		kind = decouple.Deadline
 	case decouple.CauseCanceled:
@@ -172,5 +176,8 @@ func (a *app) reportAgain(ctx context.Context, s engine.State, d driven) error {
 		return err
 	}
 	defer func() { _ = r.close() }()
+	if d.plain {
+		return a.answer(ctx, r, d)
+	}
 	return a.report(ctx, research.NewCollector(r, r.library), s.Run.Sources, d)
 }

@@ -68,7 +68,7 @@ func newKeysCreate(a *app) *cobra.Command {
 		Long: fmt.Sprintf(`Makes a key for a person, a service or an agent. The key goes to standard output and is kept nowhere: only its hash is.
 Roles, each with what the ones before it may not: viewer (read), approver (read, approve), developer (read, run, deploy),
 operator (all of these), admin (and the keys of its tenant), owner (and those of every tenant).
-An agent's key may never approve, nor may whoever started a run on its approvals. Roles: %v.`, registry.Roles()),
+An agent's key may never approve, nor deploy agents; nor may whoever started a run decide on its approvals. Roles: %v.`, registry.Roles()),
 		Example: "  decouple keys create --person ada --role operator\n  decouple keys create --service ci --role developer --tenant acme --valid 2160h",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -126,7 +126,8 @@ func (a *app) createKey(ctx context.Context, want api.NewKey) (api.MadeKey, erro
 }
 
 func newKeysRevoke(a *app) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use: "revoke ID", Short: "End a key: within a second every node refuses it", Args: exactly("the id of a key"),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
@@ -148,10 +149,18 @@ func newKeysRevoke(a *app) *cobra.Command {
 					}
 					return keys.Revoke(ctx, tenant, id, by)
 				})
-			if err == nil {
-				a.say("key %s is revoked", id)
+			if err != nil {
+				return err
 			}
-			return err
+			a.say("key %s is revoked", id)
+			if asJSON {
+				return a.json(struct {
+					Revoked string `json:"revoked"`
+				}{id})
+			}
+			return nil
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
+	return c
 }

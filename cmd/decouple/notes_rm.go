@@ -10,7 +10,8 @@ import (
 )
 
 func newNotesRm(a *app) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use: "rm ID|PATH...", Short: "Remove notes, or all under a folder; the files themselves stay",
 		Long: "Removes notes. Runs that began before still see them. The files that they were made from are not touched.",
 		Args: func(c *cobra.Command, args []string) error {
@@ -36,9 +37,14 @@ func newNotesRm(a *app) *cobra.Command {
 				removed += n
 			}
 			a.say("notes: %d removed", removed)
+			if asJSON {
+				return a.json(api.Removed{Removed: removed})
+			}
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
+	return c
 }
 
 // removable is the id of the note that an argument names, or, as it may be a folder, the argument as an absolute path.

@@ -95,6 +95,9 @@ func (a *app) where() []string {
 
 // reportThere writes the report that a server has.
 func (a *app) reportThere(ctx context.Context, there *api.Client, d driven) error {
+	if d.plain {
+		return a.answer(ctx, there, d)
+	}
 	text, cause, found, err := there.Report(ctx, d.id, d.output.asJSON)
 	if err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 )
 
 func newRuns(a *app) *cobra.Command {
-	return group("runs", "See, follow, explain, cancel, resume and fork runs",
-		newRunsLs(a), newRunsShow(a), newRunsTail(a), newRunsWhy(a), newRunsEffects(a), newRunsCancel(a), newRunsResume(a), newRunsFork(a), newRunsSignal(a))
+	return group("runs", "Start, see, follow, explain, cancel, resume and fork runs",
+		newRunsStart(a), newRunsLs(a), newRunsShow(a), newRunsTail(a), newRunsWhy(a), newRunsEffects(a), newRunsCancel(a), newRunsResume(a), newRunsFork(a), newRunsSignal(a))
 }
 
 // owned says whether a process owns the data folder now, or a node serves the shared or remote journal.
@@ -99,10 +99,10 @@ func took(r journal.RunRow, left bool) time.Duration {
 }
 
 // resumeCommand is the command that goes on with a run.
-func (a *app) resumeCommand(id decouple.RunID) string {
+func (a *app) resumeCommand(id decouple.RunID, more ...string) string {
 	args := []string{"runs", "resume", string(id)}
 	if a.folder != "" {
 		args = append(args, "--data", a.folder)
 	}
-	return a.command(args...)
+	return a.command(append(args, more...)...)
 }

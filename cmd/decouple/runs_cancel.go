@@ -13,6 +13,7 @@ import (
 
 func newRunsCancel(a *app) *cobra.Command {
 	var why string
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "cancel ID", Short: "End a run and all agents under it",
 		Long:    "Ends a run and all agents under it. The process that is at work on it stops at once; a parked run ends here and now.",
@@ -41,9 +42,16 @@ func newRunsCancel(a *app) *cobra.Command {
 				return err
 			}
 			a.say("run %s: %s told to end", r.ID, count(told, "agent"))
+			if asJSON {
+				return a.json(struct {
+					api.Begun
+					api.Told
+				}{api.Begun{Run: r.ID}, api.Told{Told: told}})
+			}
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	c.Flags().StringVar(&why, "why", "", "`reason`, which the journal keeps")
 	return c
 }

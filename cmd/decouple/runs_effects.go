@@ -44,7 +44,14 @@ and nobody recorded its outcome, because a process died in the middle of it. It 
 				if err != nil {
 					return err
 				}
-				return a.told(ctx, r.ID, fmt.Sprintf("run %s is told what became of call %s", r.ID, resolve))
+				what := "result"
+				if redo {
+					what = "redo"
+				}
+				if err := a.told(ctx, r.ID, fmt.Sprintf("run %s is told what became of call %s", r.ID, resolve)); err != nil || !json {
+					return err
+				}
+				return a.json(toldCall{r.ID, decouple.CallID(resolve), what, as})
 			}
 			list, err := engine.Effects(ctx, log, decouple.LocalTenant, r.ID)
 			if err != nil {
@@ -60,7 +67,7 @@ and nobody recorded its outcome, because a process died in the middle of it. It 
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&json, "json", false, "write a JSON array")
+	f.BoolVar(&json, "json", false, "write a JSON array, or with --resolve one object")
 	f.StringVar(&resolve, "resolve", "", "say what became of this `CALL`, such as 2/1")
 	f.StringVar(&result, "result", "", "it happened, and this `TEXT` is its result")
 	f.BoolVar(&failed, "failed", false, "it failed, and the result says why")

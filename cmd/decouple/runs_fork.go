@@ -7,11 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/engine"
 )
 
 func newRunsFork(a *app) *cobra.Command {
 	var f engine.Fork
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "fork ID", Short: "Begin a new run from a step of another one",
 		Long: `Begins a new run that knows what another one knew after a step: its answers up to there and their results. Calls with effects after that step are refused, unless
@@ -38,10 +40,15 @@ func newRunsFork(a *app) *cobra.Command {
 			if err := a.told(ctx, id, fmt.Sprintf("run %s begins at step %d of %s", id, f.Step, r.ID)); err != nil {
 				return err
 			}
+			if asJSON {
+				return a.json(api.Begun{Run: id})
+			}
 			return a.print(string(id) + "\n")
 		},
 	}
 	c.Flags().IntVar(&f.Step, "step", 0, "the last `STEP` that is kept")
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
+	c.Flags().StringVar(&f.Key, "idempotency-key", "", "`KEY` that stands for this fork: a second one with it begins nothing")
 	c.Flags().BoolVar(&f.Effects, "effects", false, "let calls with effects after that step be made again")
 	_ = c.MarkFlagRequired("step")
 	return c
@@ -49,6 +56,7 @@ func newRunsFork(a *app) *cobra.Command {
 
 func newRunsSignal(a *app) *cobra.Command {
 	var body, id string
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "signal ID NAME", Short: "Send a run the signal that it waits for",
 		Long:    "Sends a run a signal: what its tool signal.wait waits for. A signal that comes before the run waits is kept for it.",
@@ -76,10 +84,17 @@ func newRunsSignal(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.told(ctx, r.ID, fmt.Sprintf("run %s: the signal %s is sent", r.ID, d.Name))
+			if err := a.told(ctx, r.ID, fmt.Sprintf("run %s: the signal %s is sent", r.ID, d.Name)); err != nil || !asJSON {
+				return err
+			}
+			return a.json(struct {
+				api.Begun
+				Signal string `json:"signal"`
+			}{api.Begun{Run: r.ID}, d.Name})
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	c.Flags().StringVar(&body, "body", "", "`JSON` that the signal brings")
-	c.Flags().StringVar(&id, "id", "", "`ID` of the signal: a second one with it changes nothing")
+	c.Flags().StringVar(&id, "id", "", "`ID` of the signal, an idempotency key: the same signal with it again changes nothing")
 	return c
 }

@@ -22,7 +22,7 @@ func newRunsResume(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "resume ID", Short: "Go on with a run that was interrupted, and write its report",
 		Long: `Goes on from the last durable point of a run that was interrupted, or whose process was killed, and ends exactly as
-research does. Of a run that has ended it writes the report again. A model server is named again, as for research.` + modelHelp,
+research does. Of a run that has ended it writes the report again. Runs of other agents than lead have an answer instead of a report. A model server is named again, as for research.` + modelHelp,
 		Example: "  decouple runs resume rk3v\n  decouple runs resume rk3v --out report.md",
 		Args:    exactly("the id of a run"),
 		RunE:    func(c *cobra.Command, args []string) error { return a.resume(c.Context(), args[0], f) },
@@ -45,7 +45,7 @@ func (a *app) resume(ctx context.Context, name string, f resumeFlags) error {
 	if err != nil {
 		return err
 	}
-	d := driven{id: s.Run.ID, output: f.output, again: append(f.model.again(), agentsAgain(f.agents)...)}
+	d := driven{id: s.Run.ID, plain: isPlain(s.Run.Agent), output: f.output, again: append(f.model.again(), agentsAgain(f.agents)...)}
 	there, err := a.serving(ctx)
 	switch {
 	case err != nil:

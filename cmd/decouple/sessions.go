@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -18,11 +17,12 @@ import (
 )
 
 func newSessions(a *app) *cobra.Command {
-	return group("sessions", "Talk with one agent over many turns", newSessionsOpen(a), newSessionsSay(a), newSessionsShow(a))
+	return group("sessions", "Talk with one agent over many turns", newSessionsOpen(a), newSessionsLs(a), newSessionsSay(a), newSessionsShow(a))
 }
 
 func newSessionsOpen(a *app) *cobra.Command {
 	var n engine.NewSession
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "open", Short: "Open a session with an agent, and write its id",
 		Long: `Opens a session: a conversation with one agent in which every turn is a run that knows all turns before it. It lasts until
@@ -38,10 +38,14 @@ later, reject refuses it, interrupt cancels the turn.`,
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return a.json(api.Begun{Run: id})
+			}
 			return a.print(string(id) + "\n")
 		},
 	}
 	f := c.Flags()
+	f.BoolVar(&asJSON, "json", false, "write one JSON object")
 	f.StringVar((*string)(&n.Agent), "agent", string(research.Lead), "`NAME` of the agent")
 	f.StringVar((*string)(&n.Busy), "busy", string(engine.BusyQueue), "what becomes of input during a turn: `POLICY` queue, reject or interrupt")
 	f.StringVar(&n.Label, "label", "", "`TEXT` to know it by")
@@ -56,16 +60,9 @@ func newSessionsSay(a *app) *cobra.Command {
 		Long: "Says something in a session and writes the answer of the agent. With - the text is standard input. A server works on it, if one serves this journal, or else\nthis process does." + modelHelp,
 		Args: exactly("the id of a session", "what to say, between quotation marks"),
 		RunE: func(c *cobra.Command, args []string) error {
-			text := args[1]
-			if text == "-" {
-				b, err := io.ReadAll(io.LimitReader(a.in, maxQuestion+1))
-				if err != nil {
-					return decouple.Errorf(decouple.Invalid, "standard input cannot be read: %w", err)
-				}
-				text = string(b)
-			}
-			if len(text) > maxQuestion {
-				return decouple.Errorf(decouple.Invalid, "what is said may have %d bytes", maxQuestion)
+			text, err := a.text(args[1])
+			if err != nil {
+				return err
 			}
 			turn, err := a.sayIn(c.Context(), args[0], text, m, quick)
 			if err != nil {
@@ -79,7 +76,7 @@ func newSessionsSay(a *app) *cobra.Command {
 			case turn.State != engine.TurnAnswered:
 				return decouple.Errorf(decouple.Canceled, "the turn has ended without an answer: %s %s", turn.Cause.Kind, turn.Cause.Why)
 			}
-			return a.print(strings.TrimSpace(turn.Answer) + "\n")
+			return a.print(safeLines(turn.Answer) + "\n")
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write the turn as JSON")
@@ -184,6 +181,65 @@ func awaitTurn(ctx context.Context, log journal.Reader, r journal.RunRow, input 
 		err = nil
 	}
 	return turn, err
+}
+
+func newSessionsLs(a *app) *cobra.Command {
+	var asJSON bool
+	limit := limitFlag{min: 1}
+	c := &cobra.Command{
+		Use: "ls", Aliases: []string{"list"}, Short: "List the sessions, newest first", Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			n := 100
+			if limit.set {
+				n = int(min(limit.n, 1000))
+			}
+			list, err := a.sessions(c.Context(), n)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return a.json(append([]api.Run{}, list...))
+			}
+			if len(list) == 0 {
+				a.say("there are no sessions yet: open one with `decouple sessions open --agent NAME`")
+				return nil
+			}
+			var rows [][]string
+			for _, r := range list {
+				state := string(r.Status)
+				switch {
+				case r.Status == decouple.RunEnded:
+					state = string(r.Cause)
+				case r.Status == decouple.RunParked && r.Wait.Kind == decouple.WaitPerson:
+					state = "waits for input"
+				case r.Status == decouple.RunParked:
+					state = "answering"
+				}
+				rows = append(rows, []string{string(r.ID), r.Created.Local().Format("2006-01-02T15:04:05"), string(r.Agent), state, r.Updated.Local().Format("2006-01-02T15:04:05"), clip(printable(r.Question), 60)})
+			}
+			return a.print(table("ID OPENED AGENT STATE CHANGED LABEL", rows))
+		},
+	}
+	c.Flags().Var(&limit, "limit", "at most `N` of them, default 100")
+	c.Flags().BoolVar(&asJSON, "json", false, "write a JSON array")
+	return c
+}
+
+// sessions lists the newest sessions; a folder without a journal has none.
+func (a *app) sessions(ctx context.Context, limit int) ([]api.Run, error) {
+	log, err := a.readLog(ctx)
+	if err != nil {
+		if decouple.KindOf(err) == decouple.NotFound {
+			err = nil
+		}
+		return nil, err
+	}
+	defer func() { _ = log.Close() }()
+	if there, ok := log.(*api.Client); ok {
+		return there.Sessions(ctx, limit)
+	}
+	rows, err := engine.Sessions(ctx, log, decouple.LocalTenant, 0, limit)
+	return api.RunsOf(rows), err
 }
 
 func newSessionsShow(a *app) *cobra.Command {

@@ -35,6 +35,15 @@ func printable(s string) string {
 	}, s)
 }
 
+// safeLines is a text of several lines that a terminal takes for nothing else.
+func safeLines(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	for i, l := range lines {
+		lines[i] = printable(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // wide are the runes that take two columns of a terminal, as a table of ranges.
 func wide(r rune) bool {
 	for _, span := range [][2]rune{{0x1100, 0x115f}, {0x2e80, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f}, {0xff00, 0xff60}, {0xffe0, 0xffe6},

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
 )
@@ -88,4 +92,30 @@ func FuzzEventLine(f *testing.F) {
 			t.Errorf("%q", line)
 		}
 	})
+}
+
+// TestJSON has every command that prints something print JSON.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	a := &app{name: "decouple", in: strings.NewReader(""), out: io.Discard, err: newScreen(os.Stderr, os.Getenv), env: func(string) string { return "" }}
+	n := 0
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.HasSubCommands() || c.Hidden || c.Name() == "serve" || c.Name() == "help" || c.Parent() != nil && c.Parent().Name() == "completion" {
+			return
+		}
+		if n++; c.Flags().Lookup("json") == nil {
+			t.Errorf("%s has no --json", c.CommandPath())
+		}
+		if c.Long == "" && c.Short == "" {
+			t.Errorf("%s says nothing of itself", c.CommandPath())
+		}
+	}
+	walk(a.root())
+	if n < 25 {
+		t.Errorf("only %d commands", n)
+	}
 }
