@@ -54,7 +54,7 @@ func TestResolve(t *testing.T) {
 		"GPT-5.4":                                gpt,
 		"azure/gpt-5.4":                          "azure/eastus2/gpt-5.4 azure/swedencentral/gpt-5.4",
 		"azure/eastus2/gpt-5.4":                  "azure/eastus2/gpt-5.4",
-		"our-deployment":                         "azure/eastus2/gpt-5.4 azure/swedencentral/gpt-5.4",
+		"our-deployment":                         gpt, // a deployment is a name of its model
 		"sonnet-4.6":                             sonnet,
 		"claude-sonnet-4-6":                      sonnet,
 		"claude-sonnet-4-6-20260217":             sonnet,
