@@ -26,6 +26,7 @@ var rooms = map[string][]string{
 	"journal/postgres":        {"journal"},
 	"journal/postgres/pgtest": {},
 	"builtin":                 {"prose"},
+	"gateway/credential":      {"catalog"},
 	"gateway/dialect":         {},
 	"catalog":                 {},
 	"catalog/generate":        {"catalog"},

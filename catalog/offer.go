@@ -66,7 +66,7 @@ func regionsOf(g Grant, p Provider, s Service, served bool) []string {
 		switch {
 		case len(s.Regions) > 0:
 			return s.Regions[:1]
-		case len(p.Regions) > 0:
+		case len(p.Regions) > 0 && (p.URL != "" || p.ID == builtinProvider): // where an account's own URL leads is not known
 			return p.Regions[:1]
 		}
 		return []string{""}
