@@ -198,6 +198,7 @@ type (
 		TokensDay  count    `yaml:"tpd"`
 		AdmitMax   bool     `yaml:"admit_max"`
 		KeepMax    bool     `yaml:"keep_max"`
+		AdmitAll   bool     `yaml:"admit_model_max"`
 		PerRegion  bool     `yaml:"per_region"`
 		CachedFree bool     `yaml:"cached_free"`
 		Units      count    `yaml:"ptu"`

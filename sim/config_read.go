@@ -79,7 +79,7 @@ func (f *fileCloud) cloud() (Cloud, where, error) {
 	}
 	c.Limits = Limits{
 		Limits:    catalog.Limits{Requests: int64(l.Requests), Tokens: int64(l.Tokens), TokensIn: int64(l.TokensIn), TokensOut: int64(l.TokensOut), TokensDay: int64(l.TokensDay), AdmitMax: l.AdmitMax, CachedFree: l.CachedFree},
-		PerRegion: l.PerRegion, KeepMax: l.KeepMax, Units: int64(l.Units), UnitIn: int64(l.UnitIn), OutWeight: int64(l.OutWeight),
+		PerRegion: l.PerRegion, KeepMax: l.KeepMax, AdmitAll: l.AdmitAll, Units: int64(l.Units), UnitIn: int64(l.UnitIn), OutWeight: int64(l.OutWeight),
 		Pool: Pool{Hot: l.Pool.Hot, Refuse: l.Pool.Refuse, Window: l.Pool.Window},
 	}
 	if c.Limits.Units > 0 && c.Limits.OutWeight == 0 {

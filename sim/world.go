@@ -254,8 +254,12 @@ func (w *World) serve(p *Plan, m *Offer, hits []*fault, d *dice) {
 	if p.Refusal != Served {
 		return
 	}
-	w.limit(m, &p.Call)
-	usage := w.admit(p, hits, d, int64(now))
+	named := p.Call.MaxOut
+	p.limit(m)
+	if c.Limits.AdmitAll {
+		named = p.Call.MaxOut
+	}
+	usage := w.admit(p, named, hits, d)
 	if p.Refusal != Served {
 		return
 	}
@@ -279,15 +283,15 @@ func (w *World) serve(p *Plan, m *Offer, hits []*fault, d *dice) {
 }
 
 // limit gives an answer the model's own limit where the caller names none, or a larger one.
-func (w *World) limit(m *Offer, call *Call) {
-	if m.MaxOut > 0 && (call.MaxOut == 0 || call.MaxOut > m.MaxOut) {
-		call.MaxOut = m.MaxOut
+func (p *Plan) limit(m *Offer) {
+	if m.MaxOut > 0 && (p.Call.MaxOut == 0 || p.Call.MaxOut > m.MaxOut) {
+		p.Call.MaxOut = m.MaxOut
 	}
 }
 
-// admit asks quotas, cache and queue.
-func (w *World) admit(p *Plan, hits []*fault, d *dice, now int64) decouple.Usage {
-	c := p.cloud
+// admit asks quotas, cache and queue. The call counts with the limit of the answer that was named.
+func (w *World) admit(p *Plan, named int64, hits []*fault, d *dice) decouple.Usage {
+	c, now := p.cloud, int64(p.Began.Sub(w.start))
 	key := holder{account: p.Call.Account, model: p.Model}
 	if c.Limits.PerRegion {
 		key.region = p.Region
@@ -319,7 +323,7 @@ func (w *World) admit(p *Plan, hits []*fault, d *dice, now int64) decouple.Usage
 	if c.Cache.Kind != CacheNone && !p.Call.Embed {
 		u = a.prompts.read(&c.Cache, &p.Call, now)
 	}
-	p.counted = c.Limits.count(&p.Call, u.Cached)
+	p.counted = c.Limits.count(u, named)
 	var wait time.Duration
 	if p.Refusal, wait = a.admit(&c.Limits, p.counted, times); p.Refusal != Served && wait < never {
 		p.RetryAfter = wait

@@ -66,6 +66,7 @@ type Loaded struct {
 // Limits are the quotas of one account for one model. Zero is no limit.
 type Limits struct {
 	catalog.Limits
+	AdmitAll  bool  // with AdmitMax: a call that names no limit is admitted with the model's
 	PerRegion bool  // every region has quotas of its own
 	KeepMax   bool  // with AdmitMax: what was admitted and not written is not given back
 	Units     int64 // provisioned units: they take the place of quotas
@@ -133,7 +134,7 @@ const (
 	Overload   FaultKind = "overload"     // the vendor's own way to say that it is full: 529, 498, 503
 	Auth       FaultKind = "auth"         // credentials are not understood: Mode is 401 or 403
 	Wrong400   FaultKind = "wrong_400"    // a request that is right is called wrong
-	StallFirst FaultKind = "stall_first"  // nothing comes before the first token for For
+	StallFirst FaultKind = "stall_first"  // nothing comes before the first token for For; Mode headers: not even the headers
 	Stall      FaultKind = "stall"        // nothing comes for For, after After tokens
 	Slow       FaultKind = "slow"         // Factor times slower
 	Cut        FaultKind = "cut"          // the stream ends after After tokens: Mode is abrupt or clean

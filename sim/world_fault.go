@@ -101,7 +101,7 @@ func (f *fault) storm(c *cloud) (Refusal, time.Duration) {
 func (f *fault) bend(p *Plan) {
 	switch f.Kind {
 	case StallFirst:
-		p.Stall = Pause{After: 0, For: f.For}
+		p.Stall = Pause{After: 0, For: f.For, Silent: f.Mode == "headers"}
 	case Stall:
 		p.Stall = Pause{After: f.After, For: f.For}
 	case Slow:
@@ -136,7 +136,7 @@ func (f *Fault) check(known func(cloud string) *Cloud) error {
 		return bad("the factor of a fault is a number from 0 to 1000")
 	}
 	modes := map[FaultKind][]string{
-		Outage: nil, Storm: {"", "insufficient_quota"}, Overload: {""}, Auth: {"", "401", "403"}, Wrong400: {""}, StallFirst: {""}, Stall: {""}, Slow: {""},
+		Outage: nil, Storm: {"", "insufficient_quota"}, Overload: {""}, Auth: {"", "401", "403"}, Wrong400: {""}, StallFirst: {"", "headers"}, Stall: {""}, Slow: {""},
 		Cut: {"", "abrupt", "clean"}, Reset: {""}, ErrorIn200: {""}, Empty: {""}, Truncated: {""}, PriceTimes: {""}, QuotaTimes: {""},
 	}
 	allowed, ok := modes[f.Kind]

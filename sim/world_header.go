@@ -36,16 +36,13 @@ func (p *Plan) AnswerID() string {
 	return letters(a, b, 29)
 }
 
-// letters writes two numbers in letters and digits.
+// letters are letters and digits that follow from two numbers.
 func letters(a, b uint64, n int) string {
 	const alphabet = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+	d := dice{state: stir(a, b)}
 	out := make([]byte, n)
 	for i := range out {
-		if i == n/2 {
-			a = b
-		}
-		out[i] = alphabet[a%uint64(len(alphabet))]
-		a = a/uint64(len(alphabet)) + b<<48
+		out[i] = alphabet[d.next()%uint64(len(alphabet))]
 	}
 	return string(out)
 }

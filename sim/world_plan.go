@@ -100,8 +100,9 @@ type Plan struct {
 
 // Pause is a time without tokens, before the token of number After, from 0.
 type Pause struct {
-	After int64
-	For   time.Duration
+	After  int64
+	For    time.Duration
+	Silent bool // before the first token: not even the headers come
 }
 
 // Break is where an answer breaks off. Kind empty is nowhere.

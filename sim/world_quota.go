@@ -3,6 +3,8 @@ package sim
 import (
 	"math"
 	"time"
+
+	"decouple.dev/decouple"
 )
 
 // bucket is a token bucket that fills evenly.
@@ -92,13 +94,13 @@ type counted struct {
 	in, out float64 // out: what is admitted before it is known
 }
 
-func (l *Limits) count(call *Call, cached int64) counted {
-	c := counted{in: float64(call.In)}
+func (l *Limits) count(u decouple.Usage, limit int64) counted {
+	c := counted{in: float64(u.TokensIn)}
 	if l.CachedFree {
-		c.in -= float64(cached)
+		c.in -= float64(u.Cached)
 	}
 	if l.AdmitMax || l.Units > 0 {
-		c.out = float64(call.MaxOut)
+		c.out = float64(limit)
 	}
 	return c
 }
