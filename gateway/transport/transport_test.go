@@ -228,7 +228,7 @@ func TestOneRequestOnly(t *testing.T) {
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	const answer = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig"
-	for _, size := range []int{5_000, 50_000, 70_000, 64 << 20} {
+	for _, size := range []int{5_000, 50_000, 70_000, 16 << 20} {
 		done := make(chan struct{})
 		to := raw(t, func(c net.Conn, _ int) {
 			_, _ = c.Read(make([]byte, 10)) // and no more
@@ -240,7 +240,7 @@ func TestEarlyAnswer(t *testing.T) {
 		if resp.Status != 413 || got != "big" {
 			t.Errorf("size %d: %d %q", size, resp.Status, got)
 		}
-		if size > 32<<20 && c.Idle() != 0 {
+		if size > 8<<20 && c.Idle() != 0 {
 			t.Error("a connection on which a request is half written was kept")
 		}
 		close(done)
@@ -255,7 +255,7 @@ func TestEarlyAnswerAndEnd(t *testing.T) {
 		_ = c.(*net.TCPConn).CloseWrite()
 		_, _ = io.Copy(io.Discard, c)
 	})
-	for range 50 {
+	for range 20 {
 		resp, _ := whole(t, client(t, Config{}), post(to, strings.Repeat("x", 200_000)))
 		if resp.Status != 429 || resp.Header.Get("RETRY-AFTER") != "3" {
 			t.Fatalf("got %d", resp.Status)
@@ -290,7 +290,7 @@ func TestContextEnds(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal")
 			reached <- struct{}{}
 		}, StageBody},
-		{"while a large body is written", 64 << 20, func(c net.Conn, reached chan<- struct{}) {
+		{"while a large body is written", 16 << 20, func(c net.Conn, reached chan<- struct{}) {
 			_, _ = c.Read(make([]byte, 1000))
 			reached <- struct{}{}
 		}, StageFirstByte},
