@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"decouple.dev/decouple/gateway/ledger"
 )
@@ -15,7 +16,7 @@ func BenchmarkCall(b *testing.B) {
 		for _, callers := range []int{1, 64} {
 			b.Run(fmt.Sprintf("budgets=%d/callers=%d", budgets, callers), func(b *testing.B) {
 				store := openStore(b, b.TempDir())
-				l, err := ledger.Open(ledger.Config{Dir: b.TempDir(), Store: store})
+				l, err := ledger.Open(ledger.Config{Dir: b.TempDir(), Store: store, Journal: time.Hour, Batch: 1 << 30})
 				if err != nil {
 					b.Fatal(err)
 				}
