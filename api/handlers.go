@@ -543,7 +543,7 @@ func (c *call) makeKey(in NewKey) (MadeKey, error) {
 	if in.Role.May(registry.RightTenants) && !all {
 		return MadeKey{}, decouple.Errorf(decouple.Denied, "only an owner makes keys of owners")
 	}
-	key, bearer, err := k.Create(c.ctx(), registry.Key{Tenant: in.Tenant, Actor: in.Actor, Role: in.Role, Label: in.Label, Expires: in.Expires, By: c.who.Actor})
+	key, bearer, err := k.Create(c.ctx(), registry.Key{Tenant: in.Tenant, Actor: in.Actor, Role: in.Role, Label: in.Label, Expires: in.Expires, Scope: in.Scope, By: c.who.Actor})
 	return MadeKey{key, bearer}, err
 }
 

@@ -301,6 +301,7 @@ type NewKey struct {
 	Label   string            `json:"label,omitempty"`
 	Tenant  decouple.TenantID `json:"tenant,omitempty" jsonschema:"another than the caller's only by the installation's owner"`
 	Expires time.Time         `json:"expires,omitzero"`
+	Scope   *registry.Scope   `json:"scope,omitempty" jsonschema:"what it may do at the gateway; none does not narrow it"`
 }
 
 // MadeKey is a new key with its bearer string, which is shown only here.

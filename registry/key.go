@@ -5,12 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"decouple.dev/decouple"
@@ -67,6 +67,7 @@ type Principal struct {
 	Actor  decouple.Actor    `json:"actor"` // a person, a service or an agent
 	Role   Role              `json:"role"`
 	Key    string            `json:"key,omitempty"` // the id of the key it came with
+	Scope  *Scope            `json:"scope,omitempty"`
 }
 
 // Key is a bearer key as it is shown: the secret itself is kept nowhere.
@@ -80,6 +81,7 @@ type Key struct {
 	By      decouple.Actor    `json:"by"` // who made it
 	Expires time.Time         `json:"expires,omitzero"`
 	Revoked time.Time         `json:"revoked,omitzero"`
+	Scope   *Scope            `json:"scope,omitempty"` // at the gateway; nil does not narrow it
 }
 
 // The kinds of event in a key's stream.
@@ -95,6 +97,7 @@ type keyCreated struct {
 	Role    Role           `json:"role"`
 	Label   string         `json:"label,omitempty"`
 	Expires time.Time      `json:"expires,omitzero"`
+	Scope   *Scope         `json:"scope,omitempty"`
 }
 
 // KeyLog is the part of a journal that keys are kept in.
@@ -103,17 +106,21 @@ type KeyLog interface {
 	Commit(ctx context.Context, m journal.Mutation) (journal.Receipt, error)
 }
 
-// keysFresh is how old what is known of keys may be: a revoked key is refused everywhere after this time.
-const keysFresh = time.Second
-
 // Keys knows the bearer keys of all tenants.
 type Keys struct {
 	log KeyLog
+	// Grace is how long keys are taken as they were last known when the journal cannot be read. It is set before the first use; by default nobody is let in
+	// once what is known is older than a second.
+	Grace time.Duration
 
-	mu    sync.Mutex
-	known map[string]*knownKey
-	upTo  decouple.Position
-	read  time.Time
+	mu     sync.Mutex
+	known  map[string]*knownKey // each of which is never changed
+	upTo   decouple.Position
+	unseen bool // something in known is not published
+
+	now     atomic.Pointer[keySnapshot]
+	flights sync.Mutex
+	flight  *keyFlight // a refresh under way
 }
 
 type knownKey struct {
@@ -135,7 +142,7 @@ const firstKey = "first"
 func (k *Keys) First(ctx context.Context) (bearer string, made bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(ctx, true); err != nil || len(k.known) > 0 {
+	if err := k.refresh(ctx); err != nil || len(k.known) > 0 {
 		return "", false, err
 	}
 	by := decouple.Actor{Kind: decouple.ActorSystem, ID: "first start"}
@@ -172,6 +179,9 @@ func (k *Keys) Create(ctx context.Context, want Key) (Key, string, error) {
 	if !want.Expires.IsZero() && !want.Expires.After(time.Now()) {
 		return Key{}, "", decouple.Errorf(decouple.Invalid, "the key would have expired at %s already", want.Expires.Format(time.RFC3339))
 	}
+	if err := want.Scope.check(); err != nil {
+		return Key{}, "", err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	id := strings.ToLower(rand.Text()[:10])
@@ -186,7 +196,7 @@ func (k *Keys) Create(ctx context.Context, want Key) (Key, string, error) {
 func (k *Keys) create(ctx context.Context, id string, want Key) (string, error) {
 	bearer := prefix + id + "_" + strings.ToLower(rand.Text())
 	sum := sha256.Sum256([]byte(bearer))
-	b, err := json.Marshal(keyCreated{Hash: hex.EncodeToString(sum[:]), Actor: want.Actor, Role: want.Role, Label: want.Label, Expires: want.Expires.UTC().Truncate(time.Microsecond)})
+	b, err := json.Marshal(keyCreated{Hash: hex.EncodeToString(sum[:]), Actor: want.Actor, Role: want.Role, Label: want.Label, Expires: want.Expires.UTC().Truncate(time.Microsecond), Scope: want.Scope})
 	if err != nil {
 		return "", err
 	}
@@ -197,14 +207,14 @@ func (k *Keys) create(ctx context.Context, id string, want Key) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	return bearer, k.refresh(ctx, true)
+	return bearer, k.refresh(ctx)
 }
 
 // Revoke ends a key of a tenant. It is refused here at once, and on other nodes within a second.
 func (k *Keys) Revoke(ctx context.Context, tenant decouple.TenantID, id string, by decouple.Actor) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(ctx, true); err != nil {
+	if err := k.refresh(ctx); err != nil {
 		return err
 	}
 	key := k.known[id]
@@ -223,7 +233,7 @@ func (k *Keys) Revoke(ctx context.Context, tenant decouple.TenantID, id string, 
 	if err != nil {
 		return err
 	}
-	return k.refresh(ctx, true)
+	return k.refresh(ctx)
 }
 
 // owners counts the keys of owners that are in force. The caller holds mu.
@@ -241,7 +251,7 @@ func (k *Keys) owners() int {
 func (k *Keys) List(ctx context.Context, tenant decouple.TenantID) ([]Key, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.refresh(ctx, true); err != nil {
+	if err := k.refresh(ctx); err != nil {
 		return nil, err
 	}
 	out := []Key{}
@@ -254,53 +264,6 @@ func (k *Keys) List(ctx context.Context, tenant decouple.TenantID) ([]Key, error
 	return out, nil
 }
 
-// Authenticate says who calls with a bearer string. Unauthenticated does not say what is wrong with it.
-func (k *Keys) Authenticate(ctx context.Context, bearer string) (Principal, error) {
-	wrong := decouple.Errorf(decouple.Unauthenticated, "the key is unknown, revoked or expired: ask who runs this server for one")
-	id, _, ok := strings.Cut(strings.TrimPrefix(bearer, prefix), "_")
-	if !strings.HasPrefix(bearer, prefix) || !ok || len(bearer) > 200 {
-		return Principal{}, wrong
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.refresh(ctx, false); err != nil {
-		return Principal{}, err
-	}
-	key := k.known[id]
-	sum := sha256.Sum256([]byte(bearer))
-	if key == nil {
-		key = &knownKey{Key: Key{Revoked: time.Now()}} // takes as long as a key that is known
-	}
-	if subtle.ConstantTimeCompare(sum[:], key.hash[:]) != 1 || !key.Revoked.IsZero() || !key.Expires.IsZero() && !key.Expires.After(time.Now()) {
-		return Principal{}, wrong
-	}
-	return Principal{Tenant: key.Tenant, Actor: key.Actor, Role: key.Role, Key: key.ID}, nil
-}
-
-// refresh folds what is new in the journal. The caller holds mu.
-func (k *Keys) refresh(ctx context.Context, now bool) error {
-	if !now && time.Since(k.read) < keysFresh {
-		return nil
-	}
-	at := time.Now()
-	for {
-		events, err := k.log.Scan(ctx, journal.Filter{Kind: decouple.StreamKey, After: k.upTo})
-		if err != nil {
-			return err
-		}
-		for _, e := range events {
-			if err := k.apply(e); err != nil {
-				return err
-			}
-			k.upTo = e.Position
-		}
-		if len(events) == 0 {
-			k.read = at
-			return nil
-		}
-	}
-}
-
 // apply folds an event.
 func (k *Keys) apply(e decouple.Event) error {
 	switch e.Kind {
@@ -309,14 +272,26 @@ func (k *Keys) apply(e decouple.Event) error {
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
 			return decouple.Errorf(decouple.Internal, "the event %s of the key %s cannot be read: %w", e.ID, e.Stream.ID, err)
 		}
-		key := &knownKey{Key: Key{ID: e.Stream.ID, Tenant: e.Stream.Tenant, Actor: p.Actor, Role: p.Role, Label: p.Label, Created: e.Time, By: e.Actor, Expires: p.Expires}, seq: e.Seq}
+		key := &knownKey{Key: Key{ID: e.Stream.ID, Tenant: e.Stream.Tenant, Actor: p.Actor, Role: p.Role, Label: p.Label, Created: e.Time, By: e.Actor, Expires: p.Expires, Scope: p.Scope}, seq: e.Seq}
 		if n, err := hex.Decode(key.hash[:], []byte(p.Hash)); err != nil || n != len(key.hash) {
 			return decouple.Errorf(decouple.Internal, "the event %s of the key %s holds no hash", e.ID, e.Stream.ID)
 		}
 		k.known[key.ID] = key
 	case KeyRevoked:
-		if key := k.known[e.Stream.ID]; key != nil {
+		if had := k.known[e.Stream.ID]; had != nil {
+			key := *had
 			key.Revoked, key.seq = e.Time, e.Seq
+			k.known[key.ID] = &key
+		}
+	case KeyChanged:
+		var p keyChanged
+		if err := json.Unmarshal(e.Payload, &p); err != nil {
+			return decouple.Errorf(decouple.Internal, "the event %s of the key %s cannot be read: %w", e.ID, e.Stream.ID, err)
+		}
+		if had := k.known[e.Stream.ID]; had != nil {
+			key := *had
+			key.Scope, key.seq = p.Scope, e.Seq
+			k.known[key.ID] = &key
 		}
 	}
 	return nil

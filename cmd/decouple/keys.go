@@ -119,7 +119,7 @@ func (a *app) createKey(ctx context.Context, want api.NewKey) (api.MadeKey, erro
 	err := a.reach(ctx, "decouple keys create",
 		func(there *api.Client) (err error) { made, err = there.CreateKey(ctx, want, by); return err },
 		func(o *owner) (err error) {
-			made.Key, made.Bearer, err = registry.NewKeys(o.store).Create(ctx, registry.Key{Tenant: want.Tenant, Actor: want.Actor, Role: want.Role, Label: want.Label, Expires: want.Expires, By: by})
+			made.Key, made.Bearer, err = registry.NewKeys(o.store).Create(ctx, registry.Key{Tenant: want.Tenant, Actor: want.Actor, Role: want.Role, Label: want.Label, Expires: want.Expires, Scope: want.Scope, By: by})
 			return err
 		})
 	return made, err
