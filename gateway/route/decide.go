@@ -145,7 +145,7 @@ func (s *State) expect(o *option, q *question) {
 	}
 	o.first, o.total = e.speed.expect(in-cached, answer, q.t, &s.cfg)
 	crowd := e.crowd()
-	o.first, o.total = o.first*crowd, o.total*crowd
+	o.first, o.total = min(o.first*crowd, float64(longest)), min(o.total*crowd, float64(longest))
 	o.price, o.priced = e.price(q.TokensIn, cached, answer, q.t)
 	o.health = e.health.factor(q.t, &s.cfg)
 }

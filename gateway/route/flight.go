@@ -12,7 +12,7 @@ type flightKey struct {
 	to   catalog.EndpointID
 }
 
-// flight is an attempt under way.
+// flight is an attempt under way. It has 128 bytes: a larger one would cost an allocation in the map of flights.
 type flight struct {
 	e           *endpoint
 	began       int64
@@ -20,11 +20,11 @@ type flight struct {
 	slow        bool    // its first token came far too late
 	heard       bool    // its headers were taken in
 	probes      [3]bool // the breakers, of endpoint.breakers, that it is the probe of
+	risk        int16   // how likely it was thought to fail, in thousandths
 	fresh       float64 // tokens of input that are expected not to be cached
 	in, written float64 // what is reserved
 	taken       [4]float64
 	random      uint64
-	risk        int // how likely it was thought to fail, in thousandths
 	key, sticky string
 }
 
@@ -50,10 +50,10 @@ func (s *State) Begin(call string, to catalog.EndpointID, n Need, now time.Time)
 			b.probe, f.probes[i] = max(t, 1), true
 		}
 	}
-	if f.risk = e.shaky(t, &s.cfg); f.probes != [3]bool{} {
+	if f.risk = int16(e.shaky(t, &s.cfg)); f.probes != [3]bool{} {
 		f.risk = 1000
 	}
-	s.risk += f.risk
+	s.risk += int(f.risk)
 	ewma(&e.speed.busy, &e.speed.busies, float64(e.load.inFlight), 0.02)
 	e.load.take(in, written, t)
 	for i, b := range e.load.buckets() {
@@ -101,7 +101,7 @@ func (s *State) hear(f *flight, l Limits, t int64) {
 	}
 	said := [4]Limit{l.Requests, l.Tokens, l.TokensIn, l.TokensOut}
 	for i, b := range f.e.load.buckets() {
-		b.hear(said[i], f.taken[i], t, float64(s.cfg.Replicas))
+		b.hear(said[i].sane(), f.taken[i], t, float64(s.cfg.Replicas))
 	}
 }
 
@@ -165,6 +165,7 @@ func (f *flight) release() {
 
 // End is told how an attempt ended. It gives back what the attempt had reserved beyond its use, takes in the evidence, and says whether the call should go on elsewhere.
 func (s *State) End(o Outcome, now time.Time) Advice {
+	o = o.sane()
 	key := flightKey{o.Call, o.Endpoint}
 	f, ok := s.flights[key]
 	if !ok {
@@ -176,7 +177,7 @@ func (s *State) End(o Outcome, now time.Time) Advice {
 		f = flight{e: e, began: now.UnixNano() - int64(o.Duration), fresh: float64(o.TokensIn), heard: true}
 	} else {
 		delete(s.flights, key)
-		s.risk -= f.risk
+		s.risk -= int(f.risk)
 		s.settle(&f, &o, now.UnixNano())
 	}
 	t := now.UnixNano()

@@ -36,15 +36,12 @@ func (b *bucket) take(n float64, t int64) {
 
 // room says what part of the bucket is left after n, and when n is there. What is larger than the bucket fits a full one.
 func (b *bucket) room(n float64, t int64) (share float64, when int64) {
-	if b.size == 0 {
-		return 1, 0
-	}
 	n = min(n, b.size)
 	level := b.now(t)
 	if level >= n {
 		return (level - n) / b.size, 0
 	}
-	return 0, t + int64(math.Ceil((n-level)/b.rate*1e9))
+	return 0, t + int64(min(math.Ceil((n-level)/b.rate*1e9), float64(longest)))
 }
 
 // resize gives the bucket another size a minute and leaves the same share of it filled.
@@ -82,7 +79,7 @@ func (b *bucket) hear(l Limit, before float64, t int64, replicas float64) {
 	if used := b.size - remaining; l.Reset > 0 && used > 0 {
 		b.rate = used / l.Reset.Seconds()
 	}
-	b.level = min(max(b.now(t), remaining-(b.taken-before)), remaining)
+	b.level = min(max(b.now(t), remaining-(b.taken-before)), remaining, b.size)
 	b.at = max(b.at, t)
 }
 

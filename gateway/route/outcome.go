@@ -63,11 +63,25 @@ type Advice struct {
 	Why   string // a sentence
 }
 
-// failure tells the kinds that are evidence against an endpoint.
-func (k Kind) failure() bool {
-	switch k {
-	case Failed, Overloaded, Unreachable, Slow, Stalled, Cut, Empty:
-		return true
+// longest is the longest time that anything said by a provider is believed.
+const longest = 30 * 24 * time.Hour
+
+// sane is o without what a provider cannot mean: its figures come from the wire.
+func (o Outcome) sane() Outcome {
+	o.RetryAfter = min(max(o.RetryAfter, 0), longest)
+	o.FirstToken = min(max(o.FirstToken, 0), longest)
+	o.Duration = min(max(o.Duration, 0), longest)
+	o.TokensIn, o.TokensOut = min(max(o.TokensIn, 0), 1<<40), min(max(o.TokensOut, 0), 1<<40)
+	return o
+}
+
+// sane is l within what a limit can be.
+func (l Limit) sane() Limit {
+	l.Limit = min(max(l.Limit, 0), 1<<40)
+	l.Remaining = min(max(l.Remaining, 0), 1<<40)
+	if l.Limit > 0 {
+		l.Remaining = min(l.Remaining, l.Limit)
 	}
-	return false
+	l.Reset = min(max(l.Reset, 0), longest)
+	return l
 }
