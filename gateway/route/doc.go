@@ -10,6 +10,11 @@
 //	advice := s.End(outcome, now)                 // settles, learns, and says whether to go on elsewhere
 //	need.Tried = append(need.Tried, d.Chosen)     // and again, when s.Retry(now) lets it
 //
+// A refusal of which the advice is Judge goes to a second endpoint like a retry; when that refuses too, or nobody is left, the caller sees the first refusal. A hedge is begun with
+// the chosen endpoint in Need.Tried. Attempts beyond the first are paid for by [State.Retry]; the next step of a cascade is not. When a decision says Wait, the call goes into a
+// [Queue], behind those that are there already; after every End, and when the earliest Wait has come, the shell asks Next with Decide as canTake, and Expire for those who have
+// waited enough. When Decide says neither Chosen nor Wait to a call with Tried, the caller sees how its last attempt ended.
+//
 // A [State] is not safe for concurrent use: the shell holds one lock around each call of its methods, and around Decide and Begin together, because a probe that was
 // decided is taken only by Begin. [State.Take] is both in one. Every method is a matter of a microsecond, so one lock serves a whole process. A [Queue] needs the lock too.
 //

@@ -2,7 +2,6 @@ package route
 
 import (
 	"container/heap"
-	"math"
 	"slices"
 	"time"
 
@@ -25,7 +24,9 @@ type Queue struct {
 	items   map[string]*item
 	expiry  expiry
 	turn    int
-	served  fading
+	gap     float64 // nanoseconds between two calls that were taken while others waited
+	gaps    int
+	last    int64 // when the last was taken
 }
 
 // class is the calls of one priority.
@@ -54,9 +55,6 @@ type Place struct {
 	Evicted    string        // the call that lost its place to this one, and is to be answered as refused with the same RetryAfter
 	Why        string
 }
-
-// served rates forget a half in that time.
-const servedHalf = 10 * time.Second
 
 // NewQueue makes an empty queue.
 func NewQueue(cfg QueueConfig) *Queue {
@@ -143,14 +141,23 @@ func (q *Queue) ahead(c *class, n *Need) int {
 	return higher + min(c.root.n, (own+1)*len(c.root.ring))
 }
 
-// expect is how long the call at a position waits, by the rate at which calls were taken lately; 0 is not known.
+// expect is how long the call at a position waits, by the time between calls that were taken lately; 0 is not known. Only times while others waited count: how often calls are taken from an
+// empty queue says how often they come.
 func (q *Queue) expect(position int, t int64) time.Duration {
-	n := q.served.value(t, servedHalf)
-	if n < 5 {
+	if q.gaps < 5 {
 		return 0
 	}
-	perSecond := n * math.Ln2 / servedHalf.Seconds()
-	return time.Duration(float64(position) / perSecond * 1e9)
+	return time.Duration(float64(position) * max(q.gap, float64(t-q.last)/4))
+}
+
+// took counts a call that was taken.
+func (q *Queue) took(t int64) {
+	if q.last != 0 {
+		ewma(&q.gap, &q.gaps, float64(t-q.last), 0.05)
+	}
+	if q.last = t; len(q.items) == 0 {
+		q.last, q.gap, q.gaps = 0, 0, 0
+	}
 }
 
 // victim is the call that has to go for one of class c: the newest of the tenant, and of its key, that has most of the lowest class. Nobody goes for a call of a lower class, or for one of
@@ -214,7 +221,7 @@ func (q *Queue) Next(now time.Time, canTake func(id string, n *Need) bool) (id s
 		}
 		q.remove(it)
 		q.turn++
-		q.served.add(1, t, servedHalf)
+		q.took(t)
 		return it.id, it.need, true
 	}
 	return "", Need{}, false

@@ -126,6 +126,26 @@ func TestThirdOpinion(t *testing.T) {
 	}
 }
 
+// TestWhoJudges takes the opinion of an endpoint that is known to accept calls before that of the same model.
+func TestWhoJudges(t *testing.T) {
+	t.Parallel()
+	cat, ids := catalogOf(place("azure/eu", "azure", "eu", "", "m"), place("azure/us", "azure", "us", "", "m"), place("openai/us", "openai", "us", "", "other"), place("openai/uk", "openai", "uk", "", "m"))
+	s := route.New(cat, route.Config{})
+	judge := func(id string) catalog.EndpointID {
+		n := route.Need{ID: id, Key: id, Endpoints: ids, Tried: ids[:1]}
+		s.Begin(id, ids[0], n, start)
+		s.End(route.Outcome{Call: id, Endpoint: ids[0], Kind: route.Refused, Status: 400}, start.Add(time.Second))
+		return s.Decide(n, start.Add(time.Second)).Chosen
+	}
+	if got := judge("1"); got != "openai/uk" {
+		t.Errorf("of those of which nothing is known, the same model of another provider, not %s", got)
+	}
+	s.End(route.Outcome{Call: "x", Endpoint: "openai/us", Kind: route.OK}, start)
+	if got := judge("2"); got != "openai/us" {
+		t.Errorf("the one that accepts calls, not %s", got)
+	}
+}
+
 // TestOneCallerCannotClose has one key send calls that one endpoint refuses and the other accepts, while other keys are served: the endpoint stays.
 func TestOneCallerCannotClose(t *testing.T) {
 	t.Parallel()
