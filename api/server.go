@@ -159,7 +159,7 @@ func (s *Server) admit(c *call, rt route) error {
 		return decouple.Errorf(decouple.Denied, "the role %s of this key may not %s", c.who.Role, rt.right)
 	}
 	if rt.local {
-		return decouple.Errorf(decouple.Denied, "this is for programs of the server's own machine: it reads paths there; upload notes to /api/v1/notes/{path} instead")
+		return decouple.Errorf(decouple.Denied, "this is for programs of the server's own machine: it reads paths there; upload notes with PUT /api/v1/note?path=... instead")
 	}
 	return nil
 }

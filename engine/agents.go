@@ -15,6 +15,8 @@ type deployed struct {
 	agent *decouple.Agent // nil: none was put
 	seq   decouple.Seq    // of the agent's stream, as far as it is read
 	at    time.Time
+	by    decouple.Actor // who put it
+	since time.Time      // when its schedule was changed by a put; zero is never
 }
 
 // fresh is how long an engine goes on with the agents that it knows before it looks whether another node was given a newer version.
@@ -84,7 +86,10 @@ func (e *Engine) lookup(ctx context.Context, tenant decouple.TenantID, name deco
 			if err != nil {
 				return decouple.Agent{}, err
 			}
-			d.agent = &a
+			if d.agent != nil && !sameSchedule(d.agent.Schedule, a.Schedule) {
+				d.since = ev.Time
+			}
+			d.agent, d.by = &a, ev.Actor
 		}
 		e.mu.Lock()
 		e.puts[key] = d
@@ -97,6 +102,17 @@ func (e *Engine) lookup(ctx context.Context, tenant decouple.TenantID, name deco
 		return a, nil
 	}
 	return decouple.Agent{}, decouple.Errorf(decouple.NotFound, "there is no agent %q; `decouple agents ls` lists them", name)
+}
+
+func sameSchedule(a, b *decouple.Schedule) bool {
+	return a == b || a != nil && b != nil && *a == *b
+}
+
+// put gives what is known of the newest version that was put, as it was looked up last.
+func (e *Engine) put(tenant decouple.TenantID, name decouple.AgentName) deployed {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.puts[agentVersion{tenant: tenant, name: name}]
 }
 
 // Agent gives the agent that a new run of a tenant begins with.

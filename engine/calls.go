@@ -276,7 +276,7 @@ func (s *State) nextTurn(open []decouple.RunID) Effect {
 	case len(open) > 0:
 		return Wait{Children: open}
 	case len(s.inputs) == 0:
-		return Wait{People: []string{"input"}}
+		return Wait{People: []string{waitInput}}
 	}
 	in := s.inputs[0]
 	grant, e := s.rest(false), s.Envelope
@@ -299,6 +299,9 @@ func (s *State) nextTurn(open []decouple.RunID) Effect {
 	}
 	return Spawn{Children: []ChildPlan{c}}
 }
+
+// waitInput is what a session waits for when nothing is left to answer.
+const waitInput = "input"
 
 // turnCall is the call that a turn of a session answers; no model made it.
 const turnCall decouple.CallID = "turn"

@@ -23,3 +23,8 @@ func Answered(ctx context.Context, store journal.Store, tenant decouple.TenantID
 	was, ok, err := (&Engine{Config: Config{Store: store}}).answered(ctx, tenant, &r)
 	return was.Run, ok, err
 }
+
+// KeepSchedule starts what is due of one agent, once.
+func KeepSchedule(ctx context.Context, e *Engine, tenant decouple.TenantID, name decouple.AgentName) (time.Time, error) {
+	return e.keepSchedule(ctx, tenant, name)
+}

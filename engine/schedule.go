@@ -87,6 +87,7 @@ func (e *Engine) keepSchedule(ctx context.Context, tenant decouple.TenantID, nam
 	if err != nil {
 		return far, decouple.Errorf(decouple.Invalid, "agent %s: the time zone %q is not known: %w", name, a.Schedule.Zone, err)
 	}
+	put := e.put(tenant, name)
 	stream := decouple.Stream{Tenant: tenant, Kind: decouple.StreamSchedule, ID: string(name)}
 	for {
 		last, seq, err := e.lastScheduled(ctx, stream)
@@ -101,6 +102,9 @@ func (e *Engine) keepSchedule(ctx context.Context, tenant decouple.TenantID, nam
 			}
 			continue
 		}
+		if last.Before(put.since) { // no time was missed of a schedule that was not there
+			last = put.since
+		}
 		due := dueTimes(cron, last, now, zone)
 		if len(due) == 0 {
 			return cron.Next(now, zone), nil
@@ -109,6 +113,9 @@ func (e *Engine) keepSchedule(ctx context.Context, tenant decouple.TenantID, nam
 		var create *created
 		if !skip {
 			create = &created{Label: a.Schedule.Task, Envelope: a.Envelope, By: decouple.Actor{Kind: decouple.ActorSystem, ID: "schedule"}}
+			if put.by.ID != "" {
+				create.Led = []string{put.by.ID} // who says what is done and when has as good as started it
+			}
 			create.Run = decouple.Run{Tenant: tenant} // without a key: the schedule's stream lets one node start it, and keys are the callers'
 			if a.Envelope.Time > 0 {
 				create.Run.Deadline = now.Add(a.Envelope.Time)

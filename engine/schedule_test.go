@@ -90,3 +90,54 @@ func TestScheduleDeployed(t *testing.T) {
 		<-time.After(2 * time.Millisecond)
 	}
 }
+
+// TestScheduleChanged deploys another schedule of an agent: what it says counts from then on, and nothing was missed of it before.
+func TestScheduleChanged(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, map[string][]string{"timed": {"say:done"}}, worker(nil), &payments{effect: decouple.EffectNone})
+	last := time.Now().UTC().Add(-3 * time.Hour)
+	b, err := json.Marshal(map[string]any{"at": last})
+	s.fine(err)
+	stream := decouple.Stream{Tenant: decouple.LocalTenant, Kind: decouple.StreamSchedule, ID: "timed"}
+	_, err = s.store.Commit(t.Context(), journal.Mutation{ID: "begun", Stream: stream, Events: []journal.NewEvent{{Kind: "schedule.begun", KindVersion: 1, Payload: b}}})
+	s.fine(err)
+	for version, cron := range []string{"0 0 1 1 *", fmt.Sprintf("%d * * * *", last.Add(30*time.Minute).Minute())} {
+		a := decouple.Agent{Name: "timed", Version: decouple.VersionHash(fmt.Sprint(version)), Prompt: "timed", Schedule: &decouple.Schedule{Cron: cron, Missed: decouple.MissedAll, Task: "what is due?"}}
+		s.fine(s.eng.PutAgent(t.Context(), decouple.LocalTenant, a, person("ada")))
+	}
+	next, err := engine.KeepSchedule(t.Context(), s.eng, decouple.LocalTenant, "timed")
+	s.fine(err)
+	rows, err := s.store.Runs(t.Context(), journal.RunFilter{})
+	s.fine(err)
+	if len(rows) != 0 || next.Before(time.Now()) {
+		t.Errorf("%d runs for times before the schedule was there; the next is at %s", len(rows), next)
+	}
+}
+
+// TestScheduleDeployer has whoever deployed a schedule not approve what its runs ask for.
+func TestScheduleDeployer(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, map[string][]string{"worker": {"pay:10", "say:done"}}, worker(nil), &payments{effect: decouple.EffectOnce})
+	last := time.Now().UTC().Add(-3 * time.Hour)
+	b, err := json.Marshal(map[string]any{"at": last})
+	s.fine(err)
+	_, err = s.store.Commit(t.Context(), journal.Mutation{ID: "begun", Stream: decouple.Stream{Tenant: decouple.LocalTenant, Kind: decouple.StreamSchedule, ID: "worker"},
+		Events: []journal.NewEvent{{Kind: "schedule.begun", KindVersion: 1, Payload: b}}})
+	s.fine(err)
+	a := asking(decouple.Approval{Tool: "pay"})[0]
+	a.Version, a.Schedule = "v2", &decouple.Schedule{Cron: fmt.Sprintf("%d * * * *", last.Add(30*time.Minute).Minute()), Task: "pay"}
+	s.fine(s.eng.PutAgent(t.Context(), decouple.LocalTenant, a, person("ada")))
+	_, err = engine.KeepSchedule(t.Context(), s.eng, decouple.LocalTenant, "worker")
+	s.fine(err)
+	rows, err := s.store.Runs(t.Context(), journal.RunFilter{})
+	if s.fine(err); len(rows) != 1 {
+		t.Fatalf("%d runs", len(rows))
+	}
+	s.serve()
+	s.parked(rows[0].ID, decouple.WaitPerson)
+	for who, want := range map[string]decouple.Kind{"ada": decouple.Denied, "bob": ""} {
+		if k := s.decide(s.waiting()[0], who); k != want {
+			t.Errorf("%s: %q, want %q", who, k, want)
+		}
+	}
+}

@@ -160,7 +160,7 @@ func mayDecide(s *State, c *CallRecord, by decouple.Actor) error {
 		return decouple.Errorf(decouple.Denied, "%s started the run and may not decide on its approvals: somebody else has to", by.ID)
 	}
 	if slices.Contains(s.led, by.ID) {
-		return decouple.Errorf(decouple.Denied, "%s has told the run what to do, in its session or by a signal, and may not decide on its approvals: somebody else has to", by.ID)
+		return decouple.Errorf(decouple.Denied, "%s has told the run what to do, in its session, by a signal or by a schedule, and may not decide on its approvals: somebody else has to", by.ID)
 	}
 	for _, r := range c.ask.Rules {
 		if r.allows(by.ID) {

@@ -42,12 +42,17 @@ func Approvals(ctx context.Context, log journal.Reader, tenant decouple.TenantID
 		return nil, err
 	}
 	var out []PendingApproval
-	seen := map[decouple.RunID]bool{}
+	seen, rules := map[decouple.RunID]bool{}, map[agentVersion]bool{}
 	for _, row := range append(rows, parked...) {
-		if seen[row.ID] {
-			continue // it has parked meanwhile
+		if seen[row.ID] || row.Status == decouple.RunParked && row.Wait.For == waitInput {
+			continue // it has parked meanwhile, or waits for a person's word and for no decision
 		}
 		seen[row.ID] = true
+		if may, err := mayAsk(ctx, log, row, rules); err != nil {
+			return nil, err
+		} else if !may {
+			continue
+		}
 		s, err := Load(ctx, log, row.Tenant, row.ID)
 		if err != nil {
 			return nil, err
@@ -60,6 +65,21 @@ func Approvals(ctx context.Context, log journal.Reader, tenant decouple.TenantID
 	}
 	slices.SortStableFunc(out, func(a, b PendingApproval) int { return a.Asked.Compare(b.Asked) })
 	return out, nil
+}
+
+// mayAsk says whether the agent of a run has rules of approval; most have none, and their runs need not be read.
+func mayAsk(ctx context.Context, log journal.Reader, r journal.RunRow, known map[agentVersion]bool) (bool, error) {
+	key := agentVersion{r.Tenant, r.Agent, r.Version}
+	may, ok := known[key]
+	if !ok {
+		a, err := loadAgent(ctx, log, r.Tenant, r.Agent, r.Version)
+		if err != nil {
+			return false, err
+		}
+		may = len(a.Approve) > 0
+		known[key] = may
+	}
+	return may, nil
 }
 
 func pending(s *State, c CallRecord) PendingApproval {
