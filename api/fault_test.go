@@ -8,6 +8,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/registry"
 )
 
@@ -55,5 +56,20 @@ func TestRevokedWatcher(t *testing.T) {
 	case <-over:
 	case <-time.After(20 * time.Second):
 		t.Error("the stream goes on after its key was revoked")
+	}
+}
+
+// TestLongTask shows only the beginning of a long task in lists, and keeps all of it.
+func TestLongTask(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ada := s.key("", "ada", registry.RoleOperator)
+	begun := read[api.Begun](s, ada, "POST", "/api/v1/runs", `{"agent":"talker","task":{"question":"`+strings.Repeat("long ", 100_000)+`end?"}}`)
+	if r := s.until(ada, begun.Run, over); len(r.Question) > 9000 || !strings.HasSuffix(r.Question, "...") {
+		t.Errorf("the list shows %d bytes", len(r.Question))
+	}
+	state, err := engine.Load(t.Context(), s.store, decouple.LocalTenant, begun.Run)
+	if err != nil || !strings.Contains(state.Messages[0].Text(), "end?") {
+		t.Errorf("the task is not whole: %v", err)
 	}
 }

@@ -61,6 +61,9 @@ func (c *call) metrics() error {
 // start starts a run.
 func (c *call) start(in NewRun) (Begun, error) {
 	e, err := in.Limits.envelope()
+	if err == nil {
+		err = marked(in.Labels, in.Site, in.Priority)
+	}
 	if err != nil {
 		return Begun{}, err
 	}
@@ -267,6 +270,9 @@ func (c *call) decide(in Verdict) (None, error) {
 // talk opens a session.
 func (c *call) talk(in NewTalk) (Begun, error) {
 	e, err := in.Limits.envelope()
+	if err == nil {
+		err = marked(in.Labels, in.Site, 0)
+	}
 	if err != nil {
 		return Begun{}, err
 	}

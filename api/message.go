@@ -3,7 +3,9 @@ package api
 import (
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
+	"unicode"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
@@ -169,6 +171,31 @@ func (l Limits) envelope() (decouple.Envelope, error) {
 	return e, nil
 }
 
+// Bounds of what a run is marked with.
+const (
+	maxLabels   = 64
+	maxLabel    = 200 // bytes
+	maxPriority = 1000
+)
+
+// marked checks the labels, the site and the priority of a run that is asked for.
+func marked(labels []string, site decouple.Site, priority int) error {
+	for name, list := range map[string][]string{"labels": labels, "site.labels": site.Labels, "site": {site.Cloud, site.Region}} {
+		if len(list) > maxLabels {
+			return decouple.Errorf(decouple.Invalid, "%s: there are %d, and a run has at most %d", name, len(list), maxLabels)
+		}
+		for _, l := range list {
+			if len(l) > maxLabel || strings.ContainsFunc(l, unicode.IsControl) {
+				return decouple.Errorf(decouple.Invalid, "%s: %.20q is not a text of up to %d bytes on one line", name, l, maxLabel)
+			}
+		}
+	}
+	if priority < -maxPriority || priority > maxPriority {
+		return decouple.Errorf(decouple.Invalid, "priority: %d is not between -%d and %d", priority, maxPriority, maxPriority)
+	}
+	return nil
+}
+
 // LimitsOf is an envelope as the interface takes it.
 func LimitsOf(e decouple.Envelope) Limits {
 	l := Limits{USD: e.USD.Dollars(), Tokens: e.Tokens, ToolCalls: e.ToolCalls, Agents: e.Agents, Depth: e.Depth, Children: e.Children, Steps: e.Steps}
@@ -189,7 +216,7 @@ type NewRun struct {
 	Limits   Limits             `json:"limits,omitzero"`
 	Labels   []string           `json:"labels,omitempty" jsonschema:"of its data"`
 	Site     decouple.Site      `json:"site,omitzero" jsonschema:"where it may execute"`
-	Priority int                `json:"priority,omitempty" jsonschema:"larger goes first within the tenant"`
+	Priority int                `json:"priority,omitempty" jsonschema:"from -1000 to 1000; larger goes first within the tenant"`
 }
 
 // Begun answers what makes a run.

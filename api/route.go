@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -54,7 +55,11 @@ func tell[In, Out any](method, path string, right registry.Right, summary string
 			return err
 		}
 		var in In
-		rest, err := decode(http.MaxBytesReader(c.w, c.r.Body, maxBody+1), &in)
+		var text bytes.Buffer
+		rest, err := decode(io.TeeReader(http.MaxBytesReader(c.w, c.r.Body, maxBody+1), &text), &in)
+		if err == nil {
+			err = exact(text.Bytes())
+		}
 		if err != nil {
 			return err
 		}
@@ -68,6 +73,34 @@ func tell[In, Out any](method, path string, right registry.Right, summary string
 		return err
 	}
 	return rt
+}
+
+// exact refuses fields that are there twice, or in another case than theirs: two readers of the request would take different ones.
+func exact(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	seen := map[string]bool{}
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil // nothing, or what has been refused
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil
+		}
+		field, _ := name.(string)
+		switch {
+		case seen[field]:
+			return decouple.Errorf(decouple.Invalid, "the request's JSON has the field %q twice", field)
+		case strings.ToLower(field) != field || strings.ContainsFunc(field, func(r rune) bool { return r > '~' }):
+			return decouple.Errorf(decouple.Invalid, "the request's JSON has a field %q, and there is none: names are in small letters", field)
+		}
+		seen[field] = true
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return nil
+		}
+	}
+	return nil
 }
 
 // begins makes a route that starts work: it takes an Idempotency-Key, which the engine keeps with what was asked.

@@ -140,6 +140,9 @@ type Start struct {
 // Start makes a root run, ready to be driven, and says its id.
 func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
 	st.Tenant = cmp.Or(st.Tenant, decouple.LocalTenant)
+	if st.Sources.AsOf < 0 {
+		return "", decouple.Errorf(decouple.Invalid, "sources.as_of is %d: give a position of the journal, or leave it out", st.Sources.AsOf)
+	}
 	req, err := newRequest(st.Key, "start", struct {
 		Agent    decouple.AgentName
 		Task     decouple.Task
@@ -261,9 +264,15 @@ func over(a, b decouple.Envelope) decouple.Envelope {
 	}
 }
 
+// maxLabel bounds what lists show of a task, in bytes.
+const maxLabel = 8 << 10
+
 // newRun makes a run's first event, with the reservation for its first model call, and the state that follows from it.
 func (e *Engine) newRun(ctx context.Context, p created, a decouple.Agent, by decouple.Actor, cause decouple.EventID) (journal.NewRun, *State, []decouple.BlobID, error) {
 	s := &State{Agent: a}
+	if len(p.Label) > maxLabel { // the task is kept whole; this is for lists
+		p.Label = strings.ToValidUTF8(p.Label[:maxLabel], "") + "..."
+	}
 	p.apply(s)
 	if p.From != nil {
 		o, err := loadUpTo(ctx, e.Store, p.Run.Tenant, *p.From)
