@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"errors"
 	"time"
 )
@@ -43,4 +44,17 @@ func Fold(p []byte) (open, pending, damaged int) {
 	t := newTally()
 	t.read(1, p)
 	return len(t.open), len(t.pending), t.damaged
+}
+
+// RoundTrip writes a settlement as a line and reads it; kept is false if it is refused.
+func RoundTrip(c Call, s Settlement) (id, model, endpoint string, kept bool) {
+	if c.check() != nil || s.check() != nil {
+		return "", "", "", false
+	}
+	b := appendSettle(nil, &Entry{call: c}, 1, &s)
+	var got storedCall
+	if kind, body, ok := line(b[:len(b)-1]); !ok || kind != recordSettle || json.Unmarshal(body, &got) != nil {
+		return "", "", "", true
+	}
+	return got.ID, got.Model, got.Lines[0].Endpoint, true
 }

@@ -76,7 +76,7 @@ type Ledger struct {
 	rates    rates
 	damaged  int
 
-	view view
+	view *View
 	wake struct{ journal, tend chan struct{} }
 }
 

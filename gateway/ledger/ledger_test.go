@@ -110,6 +110,16 @@ func TestOneCall(t *testing.T) {
 	if d := cmp.Diff(want, total(t, l, dims...)); d != "" {
 		t.Errorf("after it is journaled: %s", d)
 	}
+	if rows, err := ledger.NewView(store).Usage(t.Context(), ledger.Query{By: dims}); err != nil || cmp.Diff(want, rows) != "" {
+		t.Errorf("whoever has only the journal sees %+v, %v", rows, err)
+	}
+	for name, q := range map[string]ledger.Query{
+		"another tenant": {Tenant: "other"}, "later": {Since: time.Now().Add(2 * time.Hour)}, "before": {Until: time.Now().Add(-2 * time.Hour)},
+	} {
+		if rows, err := l.Usage(t.Context(), q); err != nil || len(rows) != 0 {
+			t.Errorf("%s: %+v, %v", name, rows, err)
+		}
+	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

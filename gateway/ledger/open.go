@@ -28,6 +28,7 @@ func Open(cfg Config) (*Ledger, error) {
 	}
 	l := &Ledger{
 		cfg: cfg.withDefaults(), open: map[string]*Entry{}, accounts: map[accountKey]*account{}, windows: map[spentKey]*account{},
+		view:  NewView(cfg.Store),
 		files: files{dir: cfg.Dir, lock: lock, all: all, dirty: make(chan struct{}, 1)},
 	}
 	l.cond.L = &l.mu

@@ -15,6 +15,9 @@ type Rate struct {
 // burst is the part of a minute's rate that may be asked for at once.
 const burst = 4
 
+// tiny is what sums of fractions may be wrong by.
+const tiny = 1e-6
+
 // rates are the token buckets of keys on this node. Each node lets an equal share through: a rate divided by the nodes that are alive. So in any minute all
 // nodes together let at most 1 1/4 of the rate through and one call a node more, and for the second until all have noticed a new node (n+1)/n of that.
 // A node that is cut off keeps the share it had. Guarded by the ledger's mutex.
@@ -72,10 +75,10 @@ func (r *rates) take(e *Entry) error {
 	}
 	b.rate = c.Rate
 	b.fill(r.nodes, e.begun)
-	if c.Rate.Requests > 0 && b.requests < 1 {
+	if c.Rate.Requests > 0 && b.requests < 1-tiny {
 		return r.refuse(e, "requests", c.Rate.Requests, 1-b.requests)
 	}
-	if need := min(float64(e.reserved.Tokens), room(c.Rate.Tokens, r.nodes)); c.Rate.Tokens > 0 && b.tokens < need {
+	if need := min(float64(e.reserved.Tokens), room(c.Rate.Tokens, r.nodes)); c.Rate.Tokens > 0 && b.tokens < need-tiny {
 		return r.refuse(e, "tokens", c.Rate.Tokens, need-b.tokens)
 	}
 	b.requests--
@@ -85,8 +88,8 @@ func (r *rates) take(e *Entry) error {
 }
 
 func (r *rates) refuse(e *Entry, what string, rate int64, lack float64) error {
-	wait := time.Duration(lack * float64(r.nodes) / float64(rate) * float64(time.Minute))
-	f := &Refusal{Limit: what + " a minute", Retry: wait, Text: "the key " + e.call.Key + " has asked for its " + what + " of this minute: wait " + max(wait, time.Millisecond).Round(time.Millisecond).String()}
+	wait := max(time.Millisecond, time.Duration(lack*float64(r.nodes)/float64(rate)*float64(time.Minute)))
+	f := &Refusal{Limit: what + " a minute", Retry: wait, Text: "the key " + e.call.Key + " has asked for its " + what + " of this minute: wait " + wait.Round(time.Millisecond).String()}
 	return &decouple.Error{Kind: decouple.RateLimited, Msg: f.Text, Err: f}
 }
 

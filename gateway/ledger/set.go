@@ -181,7 +181,7 @@ func (l *Ledger) Budgets(ctx context.Context, tenant decouple.TenantID) ([]Stand
 	if err := l.refresh(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.follow(ctx); err != nil {
+	if err := l.view.follow(ctx); err != nil {
 		return nil, err
 	}
 	now := l.cfg.Now()

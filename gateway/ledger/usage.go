@@ -65,8 +65,9 @@ type Group struct {
 	Hour     string             `json:"hour,omitempty"`
 }
 
-// view is a fold of all usage in the journal: sums by everything that can be asked for, so that asking does not cost a read of every call.
-type view struct {
+// View is a fold of all usage in the journal: sums by everything that can be asked for, so that asking again does not cost a read of every call.
+type View struct {
+	log   journal.Reader
 	mu    sync.Mutex
 	upTo  decouple.Position
 	sums  map[cell]*Row
@@ -86,11 +87,44 @@ type origin struct {
 	holder string
 }
 
-// fold adds a call, unless it was added before.
-func (v *view) fold(from origin, c *storedCall) {
-	if v.sums == nil {
-		v.sums, v.spent, v.seen = map[cell]*Row{}, map[spentKey]Amount{}, map[origin]int64{}
+// NewView reads the usage in a journal when it is first asked.
+func NewView(log journal.Reader) *View {
+	return &View{log: log, sums: map[cell]*Row{}, spent: map[spentKey]Amount{}, seen: map[origin]int64{}}
+}
+
+// Usage sums what was used, as far as the journal has it: what nodes have settled within the last second may be missing.
+func (v *View) Usage(ctx context.Context, q Query) ([]Row, error) { return v.usage(ctx, q, "", nil) }
+
+// usage sums what was used: all that the journal has, and what a holder has not journaled yet.
+func (v *View) usage(ctx context.Context, q Query, holder string, mine []storedCall) ([]Row, error) {
+	if err := v.follow(ctx); err != nil {
+		return nil, err
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	late := NewView(nil)
+	for i := range mine {
+		if mine[i].N > v.seen[origin{mine[i].Tenant, holder}] {
+			late.add(&mine[i])
+		}
+	}
+	sums := map[Group]*Row{}
+	for _, cells := range []map[cell]*Row{v.sums, late.sums} {
+		if err := q.sum(sums, cells); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]Row, 0, len(sums))
+	for g, r := range sums {
+		r.Group = g
+		out = append(out, *r)
+	}
+	slices.SortFunc(out, func(a, b Row) int { return compareGroups(a.Group, b.Group) })
+	return out, nil
+}
+
+// fold adds a call, unless it was added before.
+func (v *View) fold(from origin, c *storedCall) {
 	if c.N <= v.seen[from] {
 		return
 	}
@@ -99,7 +133,7 @@ func (v *view) fold(from origin, c *storedCall) {
 }
 
 // add adds a call.
-func (v *view) add(c *storedCall) {
+func (v *View) add(c *storedCall) {
 	for _, b := range c.Budgets {
 		k := spentKey{c.Tenant, b}
 		v.spent[k] = v.spent[k].plus(Amount{c.USD, c.Tokens})
@@ -129,12 +163,11 @@ func (v *view) add(c *storedCall) {
 }
 
 // follow folds what is new in the journal.
-func (l *Ledger) follow(ctx context.Context) error {
-	v := &l.view
+func (v *View) follow(ctx context.Context) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for {
-		events, err := l.cfg.Store.Scan(ctx, journal.Filter{Kind: StreamUsage, After: v.upTo})
+		events, err := v.log.Scan(ctx, journal.Filter{Kind: StreamUsage, After: v.upTo})
 		if err != nil || len(events) == 0 {
 			return err
 		}
@@ -147,7 +180,7 @@ func (l *Ledger) follow(ctx context.Context) error {
 	}
 }
 
-func (v *view) apply(e decouple.Event) error {
+func (v *View) apply(e decouple.Event) error {
 	if e.Kind != UsageRecorded || e.KindVersion != 1 {
 		return decouple.Errorf(decouple.Unavailable, "the event %s of usage is of a kind that this version does not know: use the newer program", e.ID)
 	}
@@ -207,31 +240,7 @@ func (l *Ledger) Usage(ctx context.Context, q Query) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.follow(ctx); err != nil {
-		return nil, err
-	}
-	l.view.mu.Lock()
-	defer l.view.mu.Unlock()
-	sums := map[Group]*Row{}
-	if err := q.sum(sums, l.view.sums); err != nil {
-		return nil, err
-	}
-	late := view{sums: map[cell]*Row{}, spent: map[spentKey]Amount{}}
-	for i := range mine {
-		if mine[i].N > l.view.seen[origin{mine[i].Tenant, l.holder}] {
-			late.add(&mine[i])
-		}
-	}
-	if err := q.sum(sums, late.sums); err != nil {
-		return nil, err
-	}
-	out := make([]Row, 0, len(sums))
-	for g, r := range sums {
-		r.Group = g
-		out = append(out, *r)
-	}
-	slices.SortFunc(out, func(a, b Row) int { return compareGroups(a.Group, b.Group) })
-	return out, nil
+	return l.view.usage(ctx, q, l.holder, mine)
 }
 
 // spentOf is what was used of a budget's window, by all nodes.
