@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "tool"},
 	"bench/failover":          {"api", "engine", "journal", "journal/postgres", "journal/postgres/pgtest"},
+	"bench/gateway":           {"gateway/transport"},
 	"bench/withpg":            {"journal/postgres/pgtest"},
 	"cmd/decouple":            nil, // everything
 }
