@@ -30,9 +30,13 @@ func Discover(env func(string) string) ([]Account, []Problem) {
 	f.bedrock()
 	f.gemini()
 	f.vertex()
-	for _, p := range []struct{ provider, key string }{{"cerebras", "CEREBRAS_API_KEY"}, {"groq", "GROQ_API_KEY"}, {"deepseek", "DEEPSEEK_API_KEY"}} {
-		if key, ok := f.key(p.key); ok {
-			f.add(Account{Name: p.provider, Provider: p.provider, Auth: Auth{Method: Bearer, Key: key}, From: p.key})
+	for _, p := range []struct{ provider, name, path string }{{"cerebras", "CEREBRAS", "/v1"}, {"groq", "GROQ", "/openai/v1"}, {"deepseek", "DEEPSEEK", ""}} {
+		base, ok := f.base(p.name + "_BASE_URL") // as their own SDKs read it: without the path of the interface
+		if key, has := f.key(p.name + "_API_KEY"); ok && has {
+			if base != "" {
+				base = strings.TrimSuffix(base, p.path) + p.path
+			}
+			f.add(Account{Name: p.provider, Provider: p.provider, URL: base, Auth: Auth{Method: Bearer, Key: key}, From: p.name + "_API_KEY"})
 		}
 	}
 	f.ollama()

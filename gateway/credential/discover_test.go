@@ -53,6 +53,8 @@ func TestDiscover(t *testing.T) {
 		"vertex global": {map[string]string{"GOOGLE_CLOUD_PROJECT": "acme-1"}, credential.GoogleAuth, "vertex/global/gemini-2.5-pro",
 			"https://aiplatform.googleapis.com/v1/projects/acme-1/locations/global/publishers/google/models/gemini-2.5-pro:generateContent", "", 0},
 		"cerebras":      {map[string]string{"CEREBRAS_API_KEY": "k1"}, credential.Bearer, "cerebras/gpt-oss-120b", "https://api.cerebras.ai/v1/chat/completions", "", 1},
+		"cerebras sim":  {map[string]string{"CEREBRAS_API_KEY": "k1", "CEREBRAS_BASE_URL": "http://127.0.0.1:7408/"}, credential.Bearer, "cerebras/gpt-oss-120b", "http://127.0.0.1:7408/v1/chat/completions", "", 1},
+		"groq sim":      {map[string]string{"GROQ_API_KEY": "k1", "GROQ_BASE_URL": "http://127.0.0.1:7409"}, credential.Bearer, "groq/gpt-oss-120b", "http://127.0.0.1:7409/openai/v1/chat/completions", "", 0},
 		"groq":          {map[string]string{"GROQ_API_KEY": "k1"}, credential.Bearer, "groq/gpt-oss-120b", "https://api.groq.com/openai/v1/chat/completions", "", 0},
 		"ollama":        {map[string]string{"OLLAMA_HOST": "0.0.0.0", "OLLAMA_MODEL": "llama3.3:70b"}, credential.None, "ollama/llama-3.3-70b", "http://127.0.0.1:11434/v1/chat/completions", "", 1},
 		"ollama by url": {map[string]string{"OLLAMA_HOST": "https://box.example.com/", "OLLAMA_MODEL": "own"}, credential.None, "ollama/own", "https://box.example.com:443/v1/chat/completions", "", 1},
