@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"decouple.dev/decouple"
-	"decouple.dev/decouple/builtin"
 )
 
 // Mode says where answers come from.
@@ -54,12 +53,7 @@ func (a *Answers) answer(req decouple.Request) (decouple.Answer, error) {
 			}
 		}
 	}
-	ans, err := builtin.Answer(req)
-	if err != nil {
-		return ans, err
-	}
-	ans.Usage = decouple.Usage{TokensOut: tokensOf(ans.Message)}
-	return ans, nil
+	return extract(req)
 }
 
 // filtered says whether the content filter refuses a prompt.

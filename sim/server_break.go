@@ -2,8 +2,10 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 
+	"decouple.dev/decouple"
 	"decouple.dev/decouple/gateway/dialect"
 )
 
@@ -40,6 +42,20 @@ func (x *exchange) dress(body []byte) []byte {
 		return body
 	}
 	return append([]byte(`{"prompt_filter_results":[{"prompt_index":0,"content_filter_results":`+filters+`}],`), body[1:]...)
+}
+
+// unread is the usage of a message that has only begun, as the writer of the format has it.
+const unread = `"usage":{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}`
+
+// begun puts into the first event of a stream what the vendor tells there already: Anthropic's says what was read.
+func (x *exchange) begun(event []byte, u decouple.Usage) []byte {
+	if x.want.format != dialect.Messages {
+		return event
+	}
+	write := u.CacheWrite + u.CacheLong
+	told := fmt.Sprintf(`"usage":{"input_tokens":%d,"cache_creation_input_tokens":%d,"cache_read_input_tokens":%d,"cache_creation":{"ephemeral_5m_input_tokens":%d,"ephemeral_1h_input_tokens":%d},"output_tokens":1}`,
+		u.TokensIn-u.Cached-write, write, u.Cached, u.CacheWrite, u.CacheLong)
+	return bytes.Replace(event, []byte(unread), []byte(told), 1)
 }
 
 // streamBegins is what the vendor sends before the stream proper: Azure's first chunk has no choice in it.

@@ -94,7 +94,7 @@ func (t *telling) stream(w dialect.Writer, ans decouple.Answer) {
 		return err == nil
 	}
 	buf = x.streamBegins(buf)
-	buf = w.Event(buf, dialect.Event{Kind: dialect.Begin, ID: answerID(x.want.format, p), Model: p.Model})
+	buf = x.begun(w.Event(buf, dialect.Event{Kind: dialect.Begin, ID: answerID(x.want.format, p), Model: p.Model}), p.Usage)
 	if !send() {
 		return
 	}

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"slices"
-	"strings"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
@@ -105,9 +104,11 @@ func (s *Servers) Environment() []string {
 		case Gemini:
 			out = append(out, "GOOGLE_GEMINI_BASE_URL="+url, "GEMINI_API_KEY=sim")
 		case Cerebras:
-			out = append(out, "CEREBRAS_BASE_URL="+url, "CEREBRAS_API_KEY=sim")
+			out = append(out, "CEREBRAS_BASE_URL="+p.URL, "CEREBRAS_API_KEY=sim")
 		case Groq:
-			out = append(out, "GROQ_BASE_URL="+strings.TrimSuffix(url, "/openai/v1"), "GROQ_API_KEY=sim")
+			out = append(out, "GROQ_BASE_URL="+p.URL, "GROQ_API_KEY=sim")
+		case Compatible:
+			out = append(out, "VLLM_BASE_URL="+url)
 		}
 	}
 	return out

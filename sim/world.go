@@ -345,7 +345,9 @@ func (a *account) room(times float64) Room {
 // length says how long the answer is and why it ends.
 func (p *Plan) length(m *Offer, u decouple.Usage, d *dice) {
 	out := p.Call.Out
-	if out == 0 && !p.Call.Embed {
+	if p.Call.Embed {
+		out = 0
+	} else if out == 0 {
 		median := float64(m.Out)
 		if median == 0 {
 			median = 250
