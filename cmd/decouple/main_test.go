@@ -32,6 +32,7 @@ func (w withServers) Run() int { return pgtest.Main(w.m) }
 //	hold N                 the server leaves every call after the Nth without an answer
 //	release                the server answers again
 //	serve ARGS...          a node at a free port, whose address is then $SERVER; the first key that it shows is $KEY
+//	sim ARGS...            simulated clouds at free ports until the script ends: $SIM is the operator's address, $OPENAI that of the first cloud
 //	halt [kill]            ends the node with SIGTERM, or with SIGKILL
 //	until REGEXP command.. runs a command again until its standard output has this, for at most 20 s
 func TestScripts(t *testing.T) {
@@ -68,6 +69,7 @@ func TestScripts(t *testing.T) {
 			"release": func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).release() },
 			"serve":   serveScript,
 			"halt":    haltScript,
+			"sim":     simScript,
 			"until":   untilScript,
 		},
 	})
