@@ -233,6 +233,8 @@ func effort(t decouple.Thinking) string {
 		return "none"
 	case t.Effort != "" || t.Budget == 0:
 		return t.Effort
+	case t.Budget < 0: // Gemini: as the model sees fit
+		return "medium"
 	case t.Budget <= 4096:
 		return "low"
 	case t.Budget <= 16384:

@@ -97,28 +97,6 @@ func hear(s *dialect.ChatStream, data string) outcome {
 	return o
 }
 
-func TestDecode(t *testing.T) {
-	t.Parallel()
-	for _, file := range files(t, "testdata/openai.chat/answer/*.json") {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			a, err := dialect.DecodeChat(read(t, file), offered())
-			golden(t, strings.TrimSuffix(file, ".json")+".want", result(a, err).bytes(t))
-		})
-	}
-}
-
-func TestStream(t *testing.T) {
-	t.Parallel()
-	for _, file := range files(t, "testdata/openai.chat/stream/*.sse") {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			o := hear(dialect.NewChatStream(offered()), string(read(t, file)))
-			golden(t, strings.TrimSuffix(file, ".sse")+".want", o.bytes(t))
-		})
-	}
-}
-
 func TestStreamTellsWhatItHas(t *testing.T) {
 	t.Parallel()
 	var s dialect.ChatStream

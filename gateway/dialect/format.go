@@ -15,6 +15,8 @@ func Of(f Format) (Client, Server, bool) {
 		return messagesClient{}, messagesServer{}, true
 	case Converse:
 		return converseClient{}, converseServer{}, true
+	case Generate:
+		return generateClient{}, generateServer{}, true
 	}
 	return nil, nil, false
 }

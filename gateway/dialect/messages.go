@@ -214,7 +214,9 @@ func (b *messagesRequest) think(req decouple.Request, o Options) {
 	switch {
 	case t.Off:
 		b.Thinking = &messagesThinking{Type: "disabled"}
-	case t.Budget != 0:
+	case t.Budget < 0:
+		b.Thinking = &messagesThinking{Type: "adaptive"}
+	case t.Budget > 0:
 		b.Thinking = &messagesThinking{Type: "enabled", Budget: t.Budget}
 	case t.Effort != "" && o.Budgets:
 		if n := min(budget(t), b.MaxTokens/2); n >= 1024 {

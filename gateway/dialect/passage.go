@@ -69,6 +69,8 @@ func looks(f Format) look {
 		return messagesLook
 	case Converse:
 		return converseLook
+	case Generate:
+		return generateLook
 	}
 	return nil
 }
@@ -86,8 +88,13 @@ func NewPassage(f Format) Passage {
 	if l == nil {
 		return nil
 	}
-	if f == Converse {
+	switch f {
+	case Converse:
 		p := &conversePassage{}
+		p.usage = newTally()
+		return p
+	case Generate:
+		p := &generatePassage{}
 		p.usage = newTally()
 		return p
 	}

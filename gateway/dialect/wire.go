@@ -113,6 +113,7 @@ type Head struct {
 	Model   string // as the caller named it
 	Created int64  // seconds since 1970
 	Usage   bool   // Chat: the caller wants usage at the stream's end
+	Array   bool   // Generate: the caller has not asked for server-sent events, and gets a JSON array piece by piece
 	Request *decouple.Request
 }
 
@@ -121,8 +122,7 @@ type Passage interface {
 	// Feed takes bytes and says how many of them, from the first that it was ever given, end in whole frames, and what all of those brought.
 	// A fault inside the stream is a *[Fault]; what makes no sense, and an end without any content, is Unavailable; Seen then tells of the frames before it.
 	Feed(p []byte) (Seen, error)
-	// Done says that the stream has ended by its format's own rules. One that ends before is cut off. Generate streams have no end mark: there it is the
-	// frame that says why the model stopped, and a server may send another with nothing but usage.
+	// Done says that the stream has ended by its format's own rules. Streams of Generate have no end mark: theirs is whole at its last byte if Seen.Finish is set.
 	Done() bool
 }
 
