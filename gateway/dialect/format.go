@@ -11,6 +11,8 @@ func Of(f Format) (Client, Server, bool) {
 	switch f {
 	case Chat:
 		return chatClient{}, chatServer{}, true
+	case Responses:
+		return responsesClient{}, responsesServer{}, true
 	case Messages:
 		return messagesClient{}, messagesServer{}, true
 	case Converse:

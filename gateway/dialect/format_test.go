@@ -15,7 +15,7 @@ import (
 
 // formats are all that there are.
 func formats() []dialect.Format {
-	return []dialect.Format{dialect.Chat, dialect.Messages, dialect.Converse, dialect.Generate}
+	return []dialect.Format{dialect.Chat, dialect.Responses, dialect.Messages, dialect.Converse, dialect.Generate}
 }
 
 func both(t testing.TB, f dialect.Format) (dialect.Client, dialect.Server) {
@@ -350,7 +350,7 @@ func same(to dialect.Format, a decouple.Answer) string {
 	switch to {
 	case dialect.Converse:
 		a.ID, a.Model = "", "" // it tells neither
-	case dialect.Chat:
+	case dialect.Chat, dialect.Responses:
 		a.Usage.CacheWrite, a.Usage.CacheLong = a.Usage.CacheWrite+a.Usage.CacheLong, 0 // its writes have no time to live
 	case dialect.Generate:
 		a.Usage.CacheWrite, a.Usage.CacheLong = 0, 0 // it tells of no writes

@@ -65,6 +65,8 @@ func looks(f Format) look {
 	switch f {
 	case Chat:
 		return chatLook
+	case Responses:
+		return responsesLook
 	case Messages:
 		return messagesLook
 	case Converse:

@@ -115,6 +115,11 @@ type Head struct {
 	Usage   bool   // Chat: the caller wants usage at the stream's end
 	Array   bool   // Generate: the caller has not asked for server-sent events, and gets a JSON array piece by piece
 	Request *decouple.Request
+
+	Previous   string // Responses: previous_response_id
+	Store      bool   // Responses: the gateway keeps the answer
+	Background bool   // Responses: the caller polls for it
+	Metadata   []byte // Responses: JSON, as the caller gave it
 }
 
 // Passage looks over a streamed answer that goes through as it came. It decodes as little as it can.
