@@ -73,6 +73,8 @@ func looks(f Format) look {
 		return converseLook
 	case Generate:
 		return generateLook
+	case Embeddings:
+		return embeddingLook
 	}
 	return nil
 }
@@ -87,7 +89,7 @@ type passage struct {
 // NewPassage looks over a streamed answer of a format; it is nil for a format that there is not.
 func NewPassage(f Format) Passage {
 	l := looks(f)
-	if l == nil {
+	if l == nil || f == Embeddings {
 		return nil
 	}
 	switch f {

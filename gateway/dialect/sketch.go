@@ -96,6 +96,7 @@ var (
 	messagesFields  = []string{"model", "messages", "stream", "max_tokens", "system", "tools", "thinking", "output_config", "output_format", "cache_control", "metadata", "service_tier"}
 	responsesFields = []string{"model", "input", "stream", "max_output_tokens", "instructions", "tools", "text", "reasoning", "prompt_cache_key", "user", "safety_identifier", "service_tier", "previous_response_id", "conversation", "background", "store"}
 	generateFields  = []string{"contents", "systemInstruction", "system_instruction", "tools", "generationConfig", "generation_config", "cachedContent", "cached_content"}
+	embeddingFields = []string{"model", "input", "user"}
 	converseFields  = []string{"messages", "system", "toolConfig", "inferenceConfig", "additionalModelRequestFields", "outputConfig", "serviceTier"}
 )
 
@@ -109,6 +110,8 @@ func listed(f Format) []string {
 		return responsesFields
 	case Generate:
 		return generateFields
+	case Embeddings:
+		return embeddingFields
 	}
 	return converseFields
 }
@@ -125,6 +128,8 @@ func sketches(f Format) func(*sketcher, []byte) {
 		return (*sketcher).generate
 	case Converse:
 		return (*sketcher).converse
+	case Embeddings:
+		return (*sketcher).embeddings
 	}
 	return nil
 }
@@ -295,6 +300,17 @@ func (s *sketcher) converse(key []byte) {
 		s.inside("textFormat", func(s *sketcher) { s.Shape = s.typed("") })
 	case "serviceTier":
 		s.inside("type", func(s *sketcher) { s.Tier = s.text() })
+	}
+}
+
+func (s *sketcher) embeddings(key []byte) {
+	switch string(key) {
+	case "model":
+		s.model()
+	case "user":
+		s.ties(1)
+	default:
+		s.skip()
 	}
 }
 
