@@ -356,7 +356,7 @@ func converseLook(s *sight, _ string, data []byte) error {
 		switch string(c.key()) {
 		case "output", "message":
 			s.converseInner(&c)
-		case "delta":
+		case "delta", "start":
 			s.converseBlock(&c)
 		case "stopReason":
 			s.stopped(&c)
@@ -402,6 +402,9 @@ func (s *sight) converseBlock(c *scanner) {
 		switch string(c.key()) {
 		case "text":
 			s.wrote(c.length())
+		case "toolUse":
+			s.called = true
+			s.wrote(len(c.raw()))
 		default:
 			if n := len(c.raw()); n > 2 {
 				s.wrote(n)

@@ -26,6 +26,7 @@ type gather struct {
 	end   decouple.Answer // all but the message
 	probs []json.RawMessage
 	out   []Event
+	over  bool // Finish was given
 }
 
 type gathered struct {
@@ -128,8 +129,35 @@ func (g *gather) finish() error {
 	}
 	last := a
 	last.Message = decouple.Message{}
+	g.over = true
 	g.out = append(g.out, Event{Kind: Finish, Answer: &last})
 	return nil
+}
+
+// rest gives the events that nobody has taken, and those of an end that the server did not mark.
+func (g *gather) rest(whole bool) ([]Event, error) {
+	var err error
+	if whole && !g.over {
+		err = g.finish()
+	}
+	return g.take(), err
+}
+
+// Rest is End for whoever forwards the events: it also gives those that were not given yet, up to Finish. Streams may end without the end of their last frame, or
+// without an end mark.
+func Rest(r Reader) ([]Event, decouple.Answer, error) {
+	a, err := r.End()
+	g, ok := r.(interface {
+		rest(whole bool) ([]Event, error)
+	})
+	if !ok {
+		return nil, a, err
+	}
+	events, broken := g.rest(err == nil)
+	if err == nil {
+		err = broken
+	}
+	return events, a, err
 }
 
 // said is the text so far.
@@ -159,6 +187,9 @@ func (g *gather) answer() (decouple.Answer, error) {
 
 func (g *gather) partial() decouple.Answer {
 	a := g.end
+	if a.Finish == decouple.FinishTools && g.calls == 0 { // the server says so, but there is none
+		a.Finish = decouple.FinishStop
+	}
 	a.Message = decouple.Message{Role: decouple.Assistant}
 	for _, p := range g.parts {
 		switch text := p.text.String(); p.kind {

@@ -365,7 +365,7 @@ func (s *sight) messagesBlock(c *scanner) {
 			s.wrote(c.length())
 		case "type":
 			if raw, _ := c.stringHere(); string(raw) == "tool_use" {
-				s.Moved = true
+				s.Moved, s.called = true, true
 			}
 		case "input":
 			s.TextSize += len(c.raw())

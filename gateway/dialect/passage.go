@@ -126,6 +126,9 @@ func (s *sight) take(l look, event, data []byte) error {
 	if s.faulted {
 		return s.says()
 	}
+	if s.Finish == decouple.FinishTools && !s.called { // the server says so, but there is none
+		s.Finish = decouple.FinishStop
+	}
 	s.Moved = s.Moved || s.Finish == decouple.FinishLength || s.Finish == decouple.FinishFilter
 	return s.hollow()
 }

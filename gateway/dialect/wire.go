@@ -38,8 +38,7 @@ type Server interface {
 // Reader reads a streamed answer from bytes as they come, in pieces of any size.
 type Reader interface {
 	// Feed takes bytes and gives what they brought. A fault inside the stream is a *[Fault]; what makes no sense, and an end without any content, is Unavailable.
-	// The event Finish comes when the server ends the stream by its own rules. Where the bytes ended without that, but End has an answer, whoever forwards the
-	// events makes a Finish of it: Event{Kind: Finish, Answer: &answer}.
+	// The event Finish comes when the server ends the stream by its own rules; where the bytes end without that, whoever forwards the events calls [Rest].
 	Feed(p []byte) ([]Event, error)
 	// Done says that the server has ended the stream by its own rules: whatever it still sends means nothing.
 	Done() bool
