@@ -33,7 +33,7 @@ type Approval struct {
 }
 
 // String is the rule on one line.
-func (a Approval) String() string {
+func (a *Approval) String() string {
 	s := a.Tool
 	if a.When != "" {
 		s += " when " + string(a.When)
