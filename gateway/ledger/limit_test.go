@@ -181,3 +181,35 @@ func TestNoStore(t *testing.T) {
 	l.Tend()
 	do(t, l, call("2", 1, 1), used("x", 1, 1, 1))
 }
+
+// TestLostAnswer has the journal take a batch and its answer lost, before more is settled or the process is killed: nothing is there twice.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	for name, kill := range map[string]bool{"goes on": false, "killed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, dir := openStore(t, t.TempDir()), t.TempDir()
+			far := &link{Log: store}
+			l := openLedger(t, dir, far)
+			do(t, l, call("1", 1, 1), used("x", 1, 1, 1))
+			far.state.Store(linkLost)
+			if err := l.Flush(t.Context()); decouple.KindOf(err) != decouple.Unavailable {
+				t.Fatal(err)
+			}
+			far.state.Store(linkGood)
+			do(t, l, call("2", 1, 1), used("x", 1, 1, 1))
+			if kill {
+				if err := l.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				l = openLedger(t, dir, far)
+			}
+			if err := l.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if kept := journaled(t, store); len(kept) != 2 {
+				t.Errorf("%d calls are in the journal", len(kept))
+			}
+		})
+	}
+}

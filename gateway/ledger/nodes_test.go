@@ -28,6 +28,7 @@ const (
 	linkGood = iota
 	linkBad
 	linkCut
+	linkLost // every answer
 )
 
 var errLink = decouple.Errorf(decouple.Unavailable, "the store does not answer")
@@ -35,6 +36,9 @@ var errLink = decouple.Errorf(decouple.Unavailable, "the store does not answer")
 func (k *link) Commit(ctx context.Context, m journal.Mutation) (journal.Receipt, error) {
 	switch k.state.Load() {
 	case linkCut:
+		return journal.Receipt{}, errLink
+	case linkLost:
+		_, _ = k.Log.Commit(ctx, m)
 		return journal.Receipt{}, errLink
 	case linkBad:
 		if rand.IntN(2) == 0 {
