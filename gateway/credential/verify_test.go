@@ -174,6 +174,21 @@ func TestVerifyBodyTimeAndKey(t *testing.T) {
 	if err := credential.VerifySigV4(r, body, empty, now); decouple.KindOf(err) != decouple.Unauthenticated {
 		t.Errorf("an empty secret: %v", err)
 	}
+	// Who guesses what stands in for the secret of a key that is not known, or signs with nothing, is refused all the same.
+	for secret, of := range map[string]func(string) (credential.Secret, bool){
+		"no such key": func(string) (credential.Secret, bool) { return credential.Secret{}, false },
+		"":            empty,
+	} {
+		forged := signedRequest(t, now, url, body)
+		forged.Header.Del("Authorization")
+		hash := sha256.Sum256(body)
+		if err := v4.NewSigner().SignHTTP(t.Context(), aws.Credentials{AccessKeyID: keyID, SecretAccessKey: secret, SessionToken: "session"}, forged, hex.EncodeToString(hash[:]), "bedrock", "us-east-1", now); err != nil {
+			t.Fatal(err)
+		}
+		if err := credential.VerifySigV4(forged, body, of, now); decouple.KindOf(err) != decouple.Unauthenticated {
+			t.Errorf("signed with %q: %v", secret, err)
+		}
+	}
 	// A wrong key and a wrong signature are told alike.
 	unknown, wrong := signedRequest(t, now, url, body), signedRequest(t, now, url, body)
 	unknown.Header.Set("Authorization", strings.Replace(unknown.Header.Get("Authorization"), keyID, "AKIDOTHER", 1))
