@@ -20,6 +20,8 @@ type Fault struct {
 	Param   string // the parameter of the request that is to blame, if the server named one
 
 	Wait time.Duration // how long the server asks to be left alone, where its body says so
+
+	kind decouple.Kind // where it is known: the fault was made of an error
 }
 
 // Error is the server's message, or whatever else it gave.
@@ -159,6 +161,8 @@ func plain(raw json.RawMessage) string {
 // Kind says what sort of error the fault is.
 func (f *Fault) Kind() decouple.Kind {
 	switch {
+	case f.kind != "":
+		return f.kind
 	case f.Status != 401 && f.Status != 403 && f.Status != 429 && f.says(tooLong...):
 		return decouple.TooLarge
 	case f.says("api_key_invalid", "api key not valid"): // Gemini says so with status 400

@@ -15,7 +15,7 @@ func FaultFrom(err error) *Fault {
 		return f
 	}
 	kind := decouple.KindOf(err)
-	return &Fault{Status: kind.Rule().HTTP, Message: err.Error()}
+	return &Fault{Status: kind.Rule().HTTP, Message: err.Error(), kind: kind}
 }
 
 // RenderFault writes an error as the format's own servers do, and gives its HTTP status. Bedrock also wants [FaultType] in the header x-amzn-ErrorType.
