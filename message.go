@@ -159,6 +159,7 @@ const (
 // Request asks a model for the next message.
 type Request struct {
 	Run       RunID
+	For       Asker
 	Step      int // model calls of the run so far, from 1
 	Model     string
 	Messages  []Message
@@ -174,6 +175,15 @@ type Request struct {
 	Thinking Thinking
 	User     string // whom the call is made for, as the model's maker may know him
 	Tier     string // of service: "", auto, default, flex, priority, batch
+}
+
+// Asker is for whom a model is asked, as policies and bills see it.
+type Asker struct {
+	Tenant   TenantID
+	Agent    AgentName
+	Class    string   // of the work
+	Labels   []string // of the data
+	Priority int      // larger goes first
 }
 
 // Sampling is how the model picks its words; nil and empty leave it to the model.

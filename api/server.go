@@ -15,6 +15,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
+	"decouple.dev/decouple/gateway"
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
@@ -35,8 +36,9 @@ type Server struct {
 	Serves  bool   // it works on every run
 	Node    decouple.NodeID
 	Version string
-	Metrics http.Handler // of GET /metrics; nil has none
-	Log     *slog.Logger // of what goes wrong inside; nil is none
+	Metrics http.Handler     // of GET /metrics; nil has none
+	Gateway *gateway.Gateway // whose doors are at the same address; nil has none
+	Log     *slog.Logger     // of what goes wrong inside; nil is none
 }
 
 // Limits of the transport.
@@ -89,7 +91,25 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, decouple.Errorf(decouple.NotFound, "there is nothing at %s %s; GET /api/v1/openapi.json lists what there is", r.Method, r.URL.Path), "")
 	})
-	return mux
+	if s.Gateway == nil {
+		return mux
+	}
+	return doors{s.Gateway, mux}
+}
+
+// doors leads what is for the gateway there, past the table of routes.
+type doors struct {
+	gateway *gateway.Gateway
+	rest    http.Handler
+}
+
+// ServeHTTP answers.
+func (d doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if gateway.Doors(r.URL.Path) {
+		d.gateway.ServeHTTP(w, r)
+		return
+	}
+	d.rest.ServeHTTP(w, r)
 }
 
 // call is a request with what is known of its caller.

@@ -28,3 +28,7 @@ func TestBuiltin(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+func ask() decouple.Request {
+	return decouple.Request{Model: "smart", Messages: []decouple.Message{decouple.Text(decouple.User, "hello")}}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/catalog"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/gateway"
 	"decouple.dev/decouple/journal/sqlite"
@@ -252,10 +253,12 @@ func run(t *testing.T, script func(pump, garden decouple.NoteID) scripted) resea
 	store, src, added, id := notesOf(t)
 	server := httptest.NewServer(script(id("pump.md"), id("garden.md")))
 	t.Cleanup(server.Close)
-	model, err := gateway.NewOpenAI(gateway.Config{URL: server.URL + "/v1", Model: "scripted", Retries: -1})
+	cat := &catalog.Catalog{Endpoints: map[catalog.EndpointID]catalog.Endpoint{"scripted": {ID: "scripted", Provider: "compatible", Account: "scripted", Name: "scripted", Format: "openai.chat", URL: server.URL + "/v1"}}}
+	g, err := gateway.New(gateway.Config{Catalog: cat})
 	if err != nil {
 		t.Fatal(err)
 	}
+	model := gateway.Agents{Gateway: g, Model: "scripted"}
 	collector := research.NewCollector(store, src)
 	version := func(n string) decouple.VersionHash { return decouple.VersionHash(strings.Repeat(n, 64)) }
 	searching := []string{decouple.ToolFindingsAdd}

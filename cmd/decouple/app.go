@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"go.yaml.in/yaml/v3"
 	"io"
 	"os"
 	"path/filepath"
@@ -18,12 +19,13 @@ type app struct {
 	out      io.Writer
 	err      *screen
 	env      func(string) string
-	folder   string // --data
-	storeURL string // --store
-	server   string // --server
-	keyFile  string // --key-file
-	config   string // --config
-	began    bool   // the command line was understood
+	folder   string     // --data
+	storeURL string     // --store
+	server   string     // --server
+	keyFile  string     // --key-file
+	config   string     // --config
+	gateway  *yaml.Node // what the config file has below gateway
+	began    bool       // the command line was understood
 }
 
 // dir is the absolute path of the data folder, which need not exist yet.

@@ -68,7 +68,13 @@ func (a *app) settings() ([]setting, error) {
 	if len(doc.Content) == 0 {
 		return nil, nil // empty
 	}
-	list, err := readSettings(doc.Content[0], "", slices.Concat(sharedKeys, []string{"serve"}))
+	a.gateway = nil
+	for i, key := range doc.Content[0].Content {
+		if i%2 == 0 && key.Value == "gateway" && i+1 < len(doc.Content[0].Content) {
+			a.gateway = doc.Content[0].Content[i+1]
+		}
+	}
+	list, err := readSettings(doc.Content[0], "", slices.Concat(sharedKeys, []string{"serve", "gateway"}))
 	if err != nil {
 		return nil, decouple.Errorf(decouple.Invalid, "%s:%w", path, err)
 	}
@@ -93,6 +99,8 @@ func readSettings(n *yaml.Node, prefix string, known []string) ([]setting, error
 		seen[key.Value] = true
 		s := setting{key: prefix + key.Value, line: key.Line}
 		switch {
+		case prefix == "" && key.Value == "gateway":
+			continue // gatewaySettings reads it
 		case prefix == "" && key.Value == "serve":
 			below, err := readSettings(v, "serve.", serveKeys)
 			if err != nil {

@@ -73,7 +73,7 @@ func (a *app) listen(ctx context.Context, o *owner, p plan, l listen) (stop func
 		scheme, at = "https", tls.NewListener(at, config)
 	}
 	s := o.server(p)
-	s.Keys, s.Metrics = registry.NewKeys(o.store), o.hub.Metrics()
+	s.Keys, s.Metrics, s.Gateway = registry.NewKeys(o.store), o.hub.Metrics(), o.gateway
 	bearer, made, err := s.Keys.First(ctx)
 	if err != nil {
 		return nil, errors.Join(err, at.Close())

@@ -11,8 +11,11 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/builtin"
+	"decouple.dev/decouple/catalog"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
@@ -23,14 +26,17 @@ import (
 // indexFile is the index of notes in a data folder: a view of the journal, which may be deleted.
 const indexFile = "notes.db"
 
+// usageFolder is where a data folder keeps what its gateway has spent and the journal does not have yet.
+const usageFolder = "usage"
+
 // me is who acts on the command line.
 var me = decouple.Actor{Kind: decouple.ActorPerson, ID: "local"}
 
 // plan says what an owner works with. The zero value has the builtin model and the embedded agents.
 type plan struct {
-	doing   string // the command, for whoever finds the folder in use
-	model   model
-	agents  string // a folder of agent files that go before the embedded ones
+	doing   string  // the command, for whoever finds the folder in use
+	model   *models // nil is the builtin one
+	agents  string  // a folder of agent files that go before the embedded ones
 	watch   func(engine.Signal)
 	node    journal.NodeSpec // of a node
 	lease   time.Duration
@@ -52,6 +58,8 @@ type owner struct {
 	agents  *registry.Set
 	reports *research.Collector
 	hub     *api.Hub
+	ledger  *ledger.Ledger
+	gateway *gateway.Gateway
 	stop    context.CancelFunc
 	served  chan error
 }
@@ -104,11 +112,42 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	if p.watch != nil {
 		watch = func(s engine.Signal) { p.watch(s); o.hub.Signal(s) }
 	}
-	if p.model == nil {
-		p.model = gateway.Builtin{}
+	answers, err := o.models(p)
+	if err != nil {
+		return err
 	}
-	o.engine, err = engine.New(engine.Config{Store: o.store, Model: p.model, Tools: tools, Agents: o.agents.Agents(), Workers: p.node.Workers, Watch: watch, Actor: me, Log: p.log})
+	o.engine, err = engine.New(engine.Config{Store: o.store, Model: answers, Tools: tools, Agents: o.agents.Agents(), Workers: p.node.Workers, Watch: watch, Actor: me, Log: p.log})
 	return err
+}
+
+// drainTime is how long calls under way may go on when the owner closes.
+const drainTime = 10 * time.Second
+
+// models opens the gateway, with the ledger of what it spends.
+func (o *owner) models(p plan) (engine.Model, error) {
+	if p.model == nil {
+		cat, err := catalog.Embedded()
+		if err != nil {
+			return nil, err
+		}
+		p.model = &models{cfg: gateway.Config{Catalog: cat}}
+		p.model.Agents.Model = builtin.Name
+	}
+	var err error
+	if o.ledger, err = ledger.Open(ledger.Config{Dir: filepath.Join(o.dir, usageFolder), Store: o.store, Log: p.log}); err != nil {
+		return nil, err
+	}
+	cfg := p.model.cfg
+	cfg.Ledger, cfg.Store, cfg.Node = o.ledger, gateway.JournalResponses{Store: o.store}, p.node.ID
+	if p.serves {
+		cfg.Keys = doorKeys{registry.NewKeys(o.store)}
+	}
+	if o.gateway, err = gateway.New(cfg); err != nil {
+		return nil, err
+	}
+	agents := p.model.Agents
+	agents.Gateway = o.gateway
+	return agents, nil
 }
 
 // baseConfig is how notes are opened; without a writer they can only be read.
@@ -170,6 +209,14 @@ func (o *owner) close() error {
 	if o.stop != nil {
 		o.stop()
 		errs = append(errs, <-o.served)
+	}
+	if o.gateway != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		errs = append(errs, o.gateway.Close(ctx))
+		cancel()
+	}
+	if o.ledger != nil {
+		errs = append(errs, o.ledger.Close())
 	}
 	if o.library != nil {
 		errs = append(errs, o.library.Close())

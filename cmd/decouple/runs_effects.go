@@ -63,7 +63,7 @@ and nobody recorded its outcome, because a process died in the middle of it. It 
 			if len(list) == 0 {
 				a.say("run %s made no call with an effect", r.ID)
 			}
-			return a.print(ledger(list))
+			return a.print(effectLedger(list))
 		},
 	}
 	f := c.Flags()
@@ -78,7 +78,7 @@ and nobody recorded its outcome, because a process died in the middle of it. It 
 }
 
 // ledger is a list of effects for people.
-func ledger(list []engine.EffectRecord) string {
+func effectLedger(list []engine.EffectRecord) string {
 	var b strings.Builder
 	for _, e := range list {
 		fmt.Fprintf(&b, "%s  %s %s: %s, %s", e.Key, e.Tool, e.Effect, e.State, count(e.Attempts, "attempt"))

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"time"
+
+	"decouple.dev/decouple/gateway/route"
+)
+
+// The router is pure and has no locks. These are the ways to it.
+
+// take decides and takes the place of what was chosen.
+func (g *Gateway) take(n route.Need) route.Decision {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.router.Take(n, time.Now())
+}
+
+// retry spends one attempt of the retry budget, if there is one.
+func (g *Gateway) retry() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.router.Retry(time.Now())
+}
+
+// heard tells the router what an endpoint says of its limits.
+func (g *Gateway) heard(a *attempt, l route.Limits) {
+	if l == (route.Limits{}) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.router.Heard(a.c.id, a.ep.ID, l, time.Now())
+}
+
+// firstToken tells the router that an endpoint has begun to answer.
+func (g *Gateway) firstToken(a *attempt) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.router.FirstToken(a.c.id, a.ep.ID, time.Now())
+}
+
+// end tells the router how an attempt ended, and wakes who waits for its place.
+func (g *Gateway) end(a *attempt, f *failure) route.Advice {
+	o := route.Outcome{Call: a.c.id, Endpoint: a.ep.ID, Kind: route.OK}
+	if !a.began.IsZero() {
+		o.Duration = time.Since(a.began)
+	}
+	if !a.first.IsZero() {
+		o.FirstToken = a.first.Sub(a.began)
+	}
+	if f != nil {
+		o.Kind, o.RetryAfter = f.what, f.after
+		if f.what == unchecked {
+			o.Kind = route.OK
+		}
+		if f.fault != nil {
+			o.Status = f.fault.Status
+		}
+	}
+	t := a.relay.tally()
+	o.TokensIn, o.TokensOut = t.usage.TokensIn, t.usage.TokensOut
+	g.mu.Lock()
+	advice := g.router.End(o, time.Now())
+	g.mu.Unlock()
+	g.queue.moved()
+	if f != nil && o.Kind != route.Canceled && o.Kind != route.OK {
+		g.log.Warn("model call failed", "endpoint", a.ep.ID, "what", o.Kind, "why", f.said, "decision", a.c.id)
+	}
+	return advice
+}

@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"time"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/catalog"
+	"decouple.dev/decouple/gateway/route"
+)
+
+// Watcher is told of every call that has ended. It must not block, and keeps nothing of what it is given.
+type Watcher interface {
+	Called(f *Facts)
+}
+
+// Facts are what is counted of a call: nothing that the caller or the model said.
+type Facts struct {
+	ID       string
+	Tenant   decouple.TenantID
+	Key      string
+	Team     string
+	Agent    decouple.AgentName
+	Door     string // the wire format that the caller speaks; empty is an agent of this process
+	Asked    string
+	Class    string
+	Stream   bool
+	Parent   string // W3C trace context, as it came
+	Began    time.Time
+	Took     time.Duration
+	Usage    decouple.Usage
+	Kind     decouple.Kind // of the error; empty is an answer
+	Cache    string
+	Attempts []AttemptFacts
+}
+
+// AttemptFacts are what is counted of an attempt.
+type AttemptFacts struct {
+	Endpoint   catalog.EndpointID
+	Provider   string
+	Cloud      string
+	Region     string
+	Model      catalog.ModelID
+	Name       string // the provider's own for the model
+	Answered   string // the model that says it has answered
+	Format     string
+	Began      time.Time
+	FirstToken time.Duration
+	Took       time.Duration
+	Outcome    route.Kind
+	Status     int
+	Usage      decouple.Usage
+	Finish     decouple.Finish
+}
+
+// facts counts a call.
+func (c *call) facts() *Facts {
+	f := &Facts{
+		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Door: string(c.door), Asked: c.asked, Class: c.class, Stream: c.stream, Parent: c.parent,
+		Began: c.began, Took: c.took, Usage: c.used, Kind: c.outcome, Cache: c.status,
+	}
+	for _, a := range c.list() {
+		if a.began.IsZero() {
+			continue
+		}
+		t := a.relay.tally()
+		af := AttemptFacts{
+			Endpoint: a.ep.ID, Provider: a.ep.Provider, Cloud: a.ep.Cloud, Region: a.ep.Region, Model: a.ep.Model, Name: a.ep.Name, Answered: t.model, Format: string(a.ep.format),
+			Began: a.began, Took: a.ended.Sub(a.began), Outcome: route.OK, Usage: a.spent.usage, Finish: t.finish,
+		}
+		if !a.first.IsZero() {
+			af.FirstToken = a.first.Sub(a.began)
+		}
+		if a.failed != nil {
+			af.Outcome = a.failed.what
+			if a.failed.fault != nil {
+				af.Status = a.failed.fault.Status
+			}
+		}
+		f.Attempts = append(f.Attempts, af)
+	}
+	return f
+}
