@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"decouple.dev/decouple/gateway/dialect"
 )
 
 const (
@@ -19,12 +17,6 @@ const (
 	sigV4        = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261001/us-west-2/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=00"
 	converseAt   = "/model/anthropic.claude-sonnet-4-6/converse"
 )
-
-// speaks skips nothing: a test of a format that is not written yet has no row to run.
-func speaks(f dialect.Format) bool {
-	_, _, ok := dialect.Of(f)
-	return ok
-}
 
 // TestVendors asks each vendor's own interface over a raw connection and compares every byte.
 func TestVendors(t *testing.T) {
@@ -37,35 +29,31 @@ func TestVendors(t *testing.T) {
 	vertex := "/v1/projects/p/locations/europe-west4/publishers/google/models/gemini-2.5-flash"
 	for _, tt := range []struct {
 		name    string
-		format  dialect.Format
 		cloud   string
 		path    string
 		body    string
 		headers []string
 	}{
-		{"anthropic_messages", dialect.Messages, "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", ""), anthropic},
-		{"anthropic_messages_stream", dialect.Messages, "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "the weather", `,"stream":true,"tools":[{"name":"weather","input_schema":{"type":"object"}}]`), anthropic},
-		{"anthropic_count", dialect.Messages, "anthropic", "/v1/messages/count_tokens", `{"model":"claude-sonnet-4-6","messages":[{"role":"user","content":"hello there"}]}`, anthropic},
-		{"anthropic_no_version", dialect.Messages, "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", ""), anthropic[:2]},
-		{"anthropic_no_key", dialect.Messages, "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", ""), anthropic[2:]},
-		{"anthropic_wrong", dialect.Messages, "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", `,"what":1`), anthropic},
-		{"bedrock_converse", dialect.Converse, "aws-claude", converseAt, fmt.Sprintf(converseBody, "hello"), signed},
-		{"bedrock_converse_bearer", dialect.Converse, "aws-claude", "/model/global.anthropic.claude-sonnet-4-6/converse", fmt.Sprintf(converseBody, "hello"), bearer},
-		{"bedrock_converse_arn", dialect.Converse, "aws-claude", "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.anthropic.claude-sonnet-4-6-v1%3A0/converse", fmt.Sprintf(converseBody, "hello"), bearer},
-		{"bedrock_converse_stream", dialect.Converse, "aws-claude", converseAt + "-stream", fmt.Sprintf(converseBody, "hello"), signed},
-		{"bedrock_not_signed", dialect.Converse, "aws-claude", converseAt, fmt.Sprintf(converseBody, "hello"), []string{"authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE"}},
-		{"bedrock_no_model", dialect.Converse, "aws-claude", "/model/nothing/converse", fmt.Sprintf(converseBody, "hello"), signed},
-		{"bedrock_wrong", dialect.Converse, "aws-claude", converseAt, `{"messages":[{"role":"wizard","content":[]}]}`, signed},
-		{"vertex_generate", dialect.Generate, "vertex", vertex + ":generateContent", fmt.Sprintf(gemini, "hello"), bearer},
-		{"vertex_generate_stream", dialect.Generate, "vertex", vertex + ":streamGenerateContent?alt=sse", fmt.Sprintf(gemini, "the weather"), bearer},
-		{"vertex_count", dialect.Generate, "vertex", "/v1beta/models/gemini-2.5-flash:countTokens", fmt.Sprintf(gemini, "hello there"), google},
-		{"vertex_no_key", dialect.Generate, "vertex", vertex + ":generateContent", fmt.Sprintf(gemini, "hello"), nil},
-		{"openai_responses", dialect.Responses, "openai", "/v1/responses", `{"model":"gpt-5.4","input":"hello"}`, bearer},
-		{"openai_responses_stream", dialect.Responses, "openai", "/v1/responses", `{"model":"gpt-5.4","input":"hello","stream":true}`, bearer},
+		{"anthropic_messages", "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", ""), anthropic},
+		{"anthropic_messages_stream", "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "the weather", `,"stream":true,"tools":[{"name":"weather","input_schema":{"type":"object"}}]`), anthropic},
+		{"anthropic_count", "anthropic", "/v1/messages/count_tokens", `{"model":"claude-sonnet-4-6","messages":[{"role":"user","content":"hello there"}]}`, anthropic},
+		{"anthropic_no_version", "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", ""), anthropic[:2]},
+		{"anthropic_no_key", "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", ""), anthropic[2:]},
+		{"anthropic_wrong", "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", `,"what":1`), anthropic},
+		{"bedrock_converse", "aws-claude", converseAt, fmt.Sprintf(converseBody, "hello"), signed},
+		{"bedrock_converse_bearer", "aws-claude", "/model/global.anthropic.claude-sonnet-4-6/converse", fmt.Sprintf(converseBody, "hello"), bearer},
+		{"bedrock_converse_arn", "aws-claude", "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.anthropic.claude-sonnet-4-6-v1%3A0/converse", fmt.Sprintf(converseBody, "hello"), bearer},
+		{"bedrock_converse_stream", "aws-claude", converseAt + "-stream", fmt.Sprintf(converseBody, "hello"), signed},
+		{"bedrock_not_signed", "aws-claude", converseAt, fmt.Sprintf(converseBody, "hello"), []string{"authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE"}},
+		{"bedrock_no_model", "aws-claude", "/model/nothing/converse", fmt.Sprintf(converseBody, "hello"), signed},
+		{"bedrock_wrong", "aws-claude", converseAt, `{"messages":[{"role":"wizard","content":[]}]}`, signed},
+		{"vertex_generate", "vertex", vertex + ":generateContent", fmt.Sprintf(gemini, "hello"), bearer},
+		{"vertex_generate_stream", "vertex", vertex + ":streamGenerateContent?alt=sse", fmt.Sprintf(gemini, "the weather"), bearer},
+		{"vertex_count", "vertex", "/v1beta/models/gemini-2.5-flash:countTokens", fmt.Sprintf(gemini, "hello there"), google},
+		{"vertex_no_key", "vertex", vertex + ":generateContent", fmt.Sprintf(gemini, "hello"), nil},
+		{"openai_responses", "openai", "/v1/responses", `{"model":"gpt-5.4","input":"hello"}`, bearer},
+		{"openai_responses_stream", "openai", "/v1/responses", `{"model":"gpt-5.4","input":"hello","stream":true}`, bearer},
 	} {
-		if !speaks(tt.format) {
-			continue
-		}
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, tenClouds(t, ""))
@@ -164,19 +152,15 @@ func frames(t *testing.T, b []byte) {
 func TestFaultsOfEveryVendor(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		format       dialect.Format
 		cloud, path  string
 		body, header string
 		holds        string
 	}{
-		{dialect.Chat, "openai", "/v1/chat/completions", chatBody + `,"stream":true}`, "Bearer k", `data: {"error":{"message":"The server had an error`},
-		{dialect.Messages, "anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", `,"stream":true`), "Bearer k", "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}"},
-		{dialect.Converse, "aws-claude", converseAt + "-stream", fmt.Sprintf(converseBody, "hello"), sigV4, "internalServerException"},
-		{dialect.Generate, "vertex", "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`, "Bearer k", `"status":"UNAVAILABLE"`},
+		{"openai", "/v1/chat/completions", chatBody + `,"stream":true}`, "Bearer k", `data: {"error":{"message":"The server had an error`},
+		{"anthropic", "/v1/messages", fmt.Sprintf(messagesBody, "hello", `,"stream":true`), "Bearer k", "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}"},
+		{"aws-claude", converseAt + "-stream", fmt.Sprintf(converseBody, "hello"), sigV4, "internalServerException"},
+		{"vertex", "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`, "Bearer k", `"status":"UNAVAILABLE"`},
 	} {
-		if !speaks(tt.format) {
-			continue
-		}
 		s := start(t, tenClouds(t, "\nfaults:\n  - {kind: error_in_200, after: 2}\n"))
 		got := send(t, "POST", at(t, s, tt.cloud)+tt.path, tt.body, "authorization", tt.header, "anthropic-version", "2023-06-01")
 		if got.status != 200 || got.err != nil || !strings.Contains(got.body, tt.holds) || bytes.Contains([]byte(got.body), []byte("jumps")) {
