@@ -104,6 +104,9 @@ func TestJSON(t *testing.T) {
 		for _, sub := range c.Commands() {
 			walk(sub)
 		}
+		if strings.HasPrefix(c.CommandPath(), "decouple sim ") { // a tool of tests: setting and clearing a fault writes a name, or nothing
+			return
+		}
 		if c.HasSubCommands() || c.Hidden || c.Name() == "serve" || c.Name() == "help" || c.Parent() != nil && c.Parent().Name() == "completion" {
 			return
 		}
