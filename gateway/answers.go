@@ -115,6 +115,8 @@ func (c *call) fromCache(ctx context.Context, out *caller) bool {
 	if c.reserveNothing(ctx) == nil {
 		_ = c.settle(ledger.Cached) // the answer cost nothing: it is given even if nobody can write that down
 	}
+	c.took = time.Since(c.began)
+	c.tellWatcher()
 	c.g.keep(c)
 	h := out.v.w.Header()
 	h.Set("Content-Type", dialect.ContentType(c.door, c.stream))

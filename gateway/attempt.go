@@ -108,7 +108,7 @@ func (a *attempt) send(ctx context.Context, body []byte) (*transport.Response, e
 	case a.stream:
 		path = a.ep.streamed
 	}
-	header := a.c.trace(a.ep.header)
+	header := a.c.trace(a.ep.header, a.n)
 	signed, err := a.ep.authorize(ctx, path, header, body)
 	if err != nil {
 		return nil, err

@@ -226,9 +226,7 @@ func (c *call) live(ctx context.Context, out outlet) error {
 		c.outcome, c.why = decouple.KindOf(err), err.Error()
 	}
 	c.took = time.Since(c.began)
-	if c.g.cfg.Watch != nil {
-		c.g.cfg.Watch.Called(c.facts())
-	}
+	c.tellWatcher()
 	return err
 }
 
@@ -434,12 +432,16 @@ func (c *call) mark(h http.Header, a *attempt) {
 	}
 }
 
-// trace passes the caller's trace on.
-func (c *call) trace(header []transport.Field) []transport.Field {
-	if c.parent == "" {
+// trace says in the headers of the n-th attempt which trace it belongs to.
+func (c *call) trace(header []transport.Field, n int) []transport.Field {
+	parent := c.parent
+	if c.g.cfg.Trace != nil {
+		parent = c.g.cfg.Trace.Traceparent(c.id, parent, n)
+	}
+	if parent == "" {
 		return header
 	}
-	return append(slices.Clip(header), transport.Field{Name: "Traceparent", Value: c.parent})
+	return append(slices.Clip(header), transport.Field{Name: "Traceparent", Value: parent})
 }
 
 // sticky ties calls together that share the beginning of their prompt, so that they find it in the same endpoint's cache.

@@ -51,6 +51,7 @@ type Config struct {
 	Proxy func(*url.URL) (*url.URL, error) // never asked for a loopback address; nil is no proxy
 	Log   *slog.Logger                     // told of every failed attempt that is followed by another; nil is silent
 	Watch Watcher                          // told of every call; nil is nobody
+	Trace Tracer                           // nil passes the caller's trace on as it is
 }
 
 // Patience is how long a call may take.

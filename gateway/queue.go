@@ -43,6 +43,13 @@ func (q *queue) wait(ctx context.Context, c *call, d route.Decision) (route.Deci
 	return d, nil
 }
 
+// waiting is how many calls wait.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.on)
+}
+
 // moved wakes who waits: an endpoint may have room now.
 func (q *queue) moved() {
 	q.mu.Lock()

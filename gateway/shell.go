@@ -15,6 +15,16 @@ func (g *Gateway) take(n route.Need) route.Decision {
 	return g.router.Take(n, time.Now())
 }
 
+// Health is what is known of every endpoint.
+func (g *Gateway) Health() []route.Health {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.router.Snapshot(time.Now())
+}
+
+// Waiting is how many calls wait for an endpoint with room.
+func (g *Gateway) Waiting() int { return g.queue.waiting() }
+
 // retry spends one attempt of the retry budget, if there is one.
 func (g *Gateway) retry() bool {
 	g.mu.Lock()

@@ -5,12 +5,19 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
+	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/gateway/route"
 )
 
 // Watcher is told of every call that has ended. It must not block, and keeps nothing of what it is given.
 type Watcher interface {
 	Called(f *Facts)
+}
+
+// Tracer says which span an attempt is, before it begins: endpoints are told so, and the Watcher makes the span of it when the call has ended.
+type Tracer interface {
+	// Traceparent is the W3C trace context of an attempt: the n-th, from 1, of the call with an id, whose caller gave parent, or nothing.
+	Traceparent(call, parent string, n int) string
 }
 
 // Facts are what is counted of a call: nothing that the caller or the model said.
@@ -20,7 +27,7 @@ type Facts struct {
 	Key      string
 	Team     string
 	Agent    decouple.AgentName
-	Door     string // the wire format that the caller speaks; empty is an agent of this process
+	Door     ledger.Door
 	Asked    string
 	Class    string
 	Stream   bool
@@ -35,6 +42,7 @@ type Facts struct {
 
 // AttemptFacts are what is counted of an attempt.
 type AttemptFacts struct {
+	N          int // among the call's attempts, from 1
 	Endpoint   catalog.EndpointID
 	Provider   string
 	Cloud      string
@@ -52,10 +60,17 @@ type AttemptFacts struct {
 	Finish     decouple.Finish
 }
 
+// tellWatcher tells whoever watches that the call has ended.
+func (c *call) tellWatcher() {
+	if c.g.cfg.Watch != nil {
+		c.g.cfg.Watch.Called(c.facts())
+	}
+}
+
 // facts counts a call.
 func (c *call) facts() *Facts {
 	f := &Facts{
-		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Door: string(c.door), Asked: c.asked, Class: c.class, Stream: c.stream, Parent: c.parent,
+		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Door: c.doorName(), Asked: c.asked, Class: c.class, Stream: c.stream, Parent: c.parent,
 		Began: c.began, Took: c.took, Usage: c.used, Kind: c.outcome, Cache: c.status,
 	}
 	for _, a := range c.list() {
@@ -64,7 +79,7 @@ func (c *call) facts() *Facts {
 		}
 		t := a.relay.tally()
 		af := AttemptFacts{
-			Endpoint: a.ep.ID, Provider: a.ep.Provider, Cloud: a.ep.Cloud, Region: a.ep.Region, Model: a.ep.Model, Name: a.ep.Name, Answered: t.model, Format: string(a.ep.format),
+			N: a.n, Endpoint: a.ep.ID, Provider: a.ep.Provider, Cloud: a.ep.Cloud, Region: a.ep.Region, Model: a.ep.Model, Name: a.ep.Name, Answered: t.model, Format: string(a.ep.format),
 			Began: a.began, Took: a.ended.Sub(a.began), Outcome: route.OK, Usage: a.spent.usage, Finish: t.finish,
 		}
 		if !a.first.IsZero() {
