@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,14 +49,13 @@ func (a *attempt) run(ctx context.Context) *failure {
 	if a.ep.Provider == providerBuiltin {
 		return a.local(ctx)
 	}
-	body, err := a.encode()
+	front, body, err := a.encode()
 	if err != nil {
 		return a.broken(ctx, err)
 	}
-	a.size = len(body)
 	up, release := a.detached(ctx)
 	defer release()
-	resp, err := a.send(up, body)
+	resp, err := a.send(up, front, body)
 	if err != nil {
 		return a.broken(ctx, err)
 	}
@@ -71,36 +71,37 @@ func (a *attempt) run(ctx context.Context) *failure {
 	return nil
 }
 
-// encode gives the body for the endpoint: the caller's own bytes where both speak the same format, else a translation.
-func (a *attempt) encode() ([]byte, error) {
+// encode gives the body for the endpoint, in two pieces: the caller's own bytes where both speak the same format, else a translation.
+func (a *attempt) encode() (front, body []byte, err error) {
 	c := a.c
-	if a.c.embeds {
-		return dialect.SetModel(c.in.Body, c.sketch, a.ep.Name), nil
-	}
-	if p, ok := a.relay.(*passage); ok {
-		body := dialect.SetModel(c.in.Body, c.sketch, a.ep.Name)
-		if a.stream && a.ep.format == dialect.Chat && !c.sketch.Usage && !a.options.NoUsage {
+	p, same := a.relay.(*passage)
+	if same || c.embeds {
+		if at := c.sketch.ModelAt[1]; at > 0 && at < 1<<10 && len(c.in.Body) > 8<<10 && !a.stream && a.ep.auth == nil {
+			return slices.Concat(c.in.Body[:c.sketch.ModelAt[0]], a.ep.quoted), c.in.Body[at:], nil // the rest is long, and goes as it is
+		}
+		body = dialect.SetModel(c.in.Body, c.sketch, a.ep.Name)
+		if same && a.stream && a.ep.format == dialect.Chat && !c.sketch.Usage && !a.options.NoUsage {
 			body = dialect.AskUsage(body, c.sketch)
 			p.strip = true
 		}
-		return body, nil
+		return nil, body, nil
 	}
 	req, err := c.request()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	body, names, err := a.ep.client.Encode(*req, a.options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a.names = names
 	x := a.relay.(*translation)
 	x.names = names
 	x.read = a.ep.client.Reader(names)
-	return body, nil
+	return nil, body, nil
 }
 
-func (a *attempt) send(ctx context.Context, body []byte) (*transport.Response, error) {
+func (a *attempt) send(ctx context.Context, front, body []byte) (*transport.Response, error) {
 	path := a.ep.whole
 	switch {
 	case a.c.embeds:
@@ -119,7 +120,7 @@ func (a *attempt) send(ctx context.Context, body []byte) (*transport.Response, e
 	}
 	patience = max(min(patience, time.Until(a.c.deadline)), time.Millisecond)
 	a.sent = true
-	return a.c.g.http.Do(ctx, &transport.Request{Method: http.MethodPost, Target: a.ep.target, Path: path, Header: signed, Body: body, FirstByte: patience})
+	return a.c.g.http.Do(ctx, &transport.Request{Method: http.MethodPost, Target: a.ep.target, Path: path, Header: signed, Front: front, Body: body, FirstByte: patience})
 }
 
 // read takes the answer in whichever form it comes: a server may ignore the wish for a stream.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"slices"
 	"strconv"
@@ -453,14 +454,5 @@ func (c *call) sticky() string {
 	if len(c.in.Body) < prefix {
 		return ""
 	}
-	return c.who.Key + "/" + strconv.FormatUint(hash(c.in.Body[:prefix]), 36)
-}
-
-// hash is FNV-1a.
-func hash(b []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, x := range b {
-		h = (h ^ uint64(x)) * 1099511628211
-	}
-	return h
+	return c.who.Key + "/" + strconv.FormatUint(maphash.Bytes(c.g.seed, c.in.Body[:prefix]), 36)
 }

@@ -239,7 +239,9 @@ func (v *visit) read() ([]byte, error) {
 	if v.r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	_ = http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(v.g.cfg.BodyTime)) // where it cannot be set, the server's own limits hold
+	rc := http.NewResponseController(v.w)
+	_ = rc.SetReadDeadline(time.Now().Add(v.g.cfg.BodyTime)) // where it cannot be set, the server's own limits hold
+	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()   // or the caller would count as gone when it passes
 	if n := v.r.ContentLength; n >= 0 {
 		body := make([]byte, n)
 		if _, err := io.ReadFull(v.r.Body, body); err != nil {

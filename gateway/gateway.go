@@ -14,6 +14,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -101,6 +102,7 @@ type Gateway struct {
 	past    *past
 	answers *answers
 	drains  chan struct{}
+	seed    maphash.Seed   // of what ties calls together
 	running sync.WaitGroup // calls that outlive their callers
 	stop    context.Context
 	ended   context.CancelFunc
@@ -121,7 +123,7 @@ func New(c Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: c, log: c.Log, keys: c.Keys, books: c.Ledger, past: newPast(), answers: newAnswers(), drains: make(chan struct{}, c.Drains), behind: map[string]context.CancelFunc{}}
+	g := &Gateway{cfg: c, log: c.Log, keys: c.Keys, books: c.Ledger, past: newPast(), answers: newAnswers(), seed: maphash.MakeSeed(), drains: make(chan struct{}, c.Drains), behind: map[string]context.CancelFunc{}}
 	g.cfg.Accounts = nil // credentials live in the endpoints
 	g.http = transport.New(transport.Config{Connect: c.Patience.Connect, Proxy: c.Proxy})
 	g.router = route.New(c.Catalog, c.Route)

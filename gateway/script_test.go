@@ -147,7 +147,7 @@ func at(name, url string) catalog.Endpoint {
 }
 
 // open makes a gateway over endpoints, which serve the model m in this order, at a dollar and two for a million tokens.
-func open(t *testing.T, change func(*gateway.Config), eps ...catalog.Endpoint) *gateway.Gateway {
+func open(t testing.TB, change func(*gateway.Config), eps ...catalog.Endpoint) *gateway.Gateway {
 	t.Helper()
 	cat := &catalog.Catalog{
 		Models:    map[catalog.ModelID]catalog.Model{"m": {ID: "m", MaxOut: 1000}},

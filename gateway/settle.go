@@ -35,9 +35,9 @@ func (c *call) ceiling(ep *endpoint) (ledger.Amount, bool) {
 	}
 	out := c.maxOut(ep) * int64(max(c.sketch.Answers, 1))
 	a := ledger.Amount{Tokens: c.sketch.TokensIn + out}
-	p, ok := c.world.catalog.PriceOf(ep.Endpoint, c.began)
+	p, ok := c.world.priceAt(ep, c.began)
 	if ok {
-		a.USD = meter.Ceiling(p, ep.Region, c.sketch.Tier, decouple.Usage{TokensIn: c.sketch.TokensIn, TokensOut: out})
+		a.USD = meter.Ceiling(*p, ep.Region, c.sketch.Tier, decouple.Usage{TokensIn: c.sketch.TokensIn, TokensOut: out})
 	}
 	return a, ok
 }
@@ -129,9 +129,9 @@ func (a *attempt) bill() {
 		s.source = ledger.Unknown
 		s.usage = decouple.Usage{TokensIn: max(a.c.sketch.TokensIn, t.usage.TokensIn), TokensOut: max(a.mayHaveWritten(), t.usage.TokensOut), Estimated: true}
 	}
-	p, ok := a.c.world.catalog.PriceOf(a.ep.Endpoint, a.c.began)
+	p, ok := a.c.world.priceAt(a.ep, a.c.began)
 	if s.priced = ok; ok {
-		s.usage.Cost = meter.Cost(p, a.ep.Region, a.tier(), s.usage)
+		s.usage.Cost = meter.Cost(*p, a.ep.Region, a.tier(), s.usage)
 	}
 	a.spent = s
 }

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
@@ -25,20 +27,39 @@ type world struct {
 // endpoint is an endpoint of the catalog with all that is needed to call it.
 type endpoint struct {
 	catalog.Endpoint
-	format    dialect.Format
-	client    dialect.Client
-	target    *transport.Target
-	auth      credential.Authorizer // adds what is not the same for every call; nil adds nothing
-	header    []transport.Field     // the same for every call
-	remedy    string                // what to do when the account is refused
-	clean     func(string) string   // takes the credential out of a server's words, and makes them fit to be shown
-	whole     string                // path of a call
-	streamed  string                // path of a streamed call
-	vectors   string                // path of a call for vectors
-	drains    bool                  // goes on with a call, and its bill, when who asked hangs up
-	model     catalog.Model
-	learned   atomic.Pointer[learned]
-	plaintext bool
+	format   dialect.Format
+	client   dialect.Client
+	target   *transport.Target
+	auth     credential.Authorizer // adds what is not the same for every call; nil adds nothing
+	header   []transport.Field     // the same for every call
+	remedy   string                // what to do when the account is refused
+	clean    func(string) string   // takes the credential out of a server's words, and makes them fit to be shown
+	quoted   []byte                // Name in JSON
+	whole    string                // path of a call
+	streamed string                // path of a streamed call
+	vectors  string                // path of a call for vectors
+	drains   bool                  // goes on with a call, and its bill, when who asked hangs up
+	model    catalog.Model
+	learned  atomic.Pointer[learned]
+	price    atomic.Pointer[dated]
+}
+
+// dated is a price that was looked up at a time.
+type dated struct {
+	price catalog.Price
+	known bool
+	at    time.Time
+}
+
+// priceAt is what the endpoint charges at a time. It is looked up once a minute: prices change by the day.
+func (w *world) priceAt(ep *endpoint, at time.Time) (*catalog.Price, bool) {
+	d := ep.price.Load()
+	if d == nil || at.Sub(d.at).Abs() > time.Minute {
+		d = &dated{at: at}
+		d.price, d.known = w.catalog.PriceOf(ep.Endpoint, at)
+		ep.price.Store(d)
+	}
+	return &d.price, d.known
 }
 
 // learned is what a server has refused before.
@@ -80,6 +101,9 @@ func newEndpoint(e catalog.Endpoint, account credential.Account) (*endpoint, err
 	}
 	ep.client = client
 	var err error
+	if ep.quoted, err = json.Marshal(e.Name); err != nil {
+		return nil, err
+	}
 	if ep.target, err = transport.NewTarget(e.URL); err != nil {
 		return nil, err
 	}

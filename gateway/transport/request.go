@@ -20,6 +20,7 @@ type Request struct {
 	Target *Target
 	Path   string  // already escaped, with the query; begins with /
 	Header []Field // written as they are; Host, Content-Length and whatever concerns the connection are not for the caller
+	Front  []byte // goes before Body: what is changed at the beginning of a large body costs no copy of the rest
 	Body   []byte
 
 	// FirstByte is how long it may take, once there is a connection, until the head of the answer is whole. Zero is the Config's.
@@ -57,7 +58,10 @@ func (r *Request) check() error {
 	return nil
 }
 
-// appendHead writes the head to b.
+// size is that of the whole body.
+func (r *Request) size() int { return len(r.Front) + len(r.Body) }
+
+// appendHead writes the head, and what goes before the body, to b.
 func (r *Request) appendHead(b []byte) []byte {
 	b = append(b, r.Method...)
 	b = append(b, ' ')
@@ -72,12 +76,12 @@ func (r *Request) appendHead(b []byte) []byte {
 		b = append(b, f.Value...)
 		b = append(b, "\r\n"...)
 	}
-	if len(r.Body) > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH" {
+	if r.size() > 0 || r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH" {
 		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, int64(len(r.Body)), 10)
+		b = strconv.AppendInt(b, int64(r.size()), 10)
 		b = append(b, "\r\n"...)
 	}
-	return append(b, "\r\n"...)
+	return append(append(b, "\r\n"...), r.Front...)
 }
 
 // concernsConnection says that a field belongs to the connection, not to the request.
