@@ -53,9 +53,8 @@ func (a *attempt) run(ctx context.Context) *failure {
 	if err != nil {
 		return a.broken(ctx, err)
 	}
-	up, release := a.detached(ctx)
-	defer release()
-	resp, err := a.send(up, front, body)
+	defer a.release()
+	resp, err := a.send(lifeline{ctx, a}, front, body)
 	if err != nil {
 		return a.broken(ctx, err)
 	}

@@ -289,6 +289,19 @@ func (v *visit) refuse(err error) {
 	_, _ = v.w.Write(body) // whoever has gone does not read it
 }
 
+// Values of headers that are the same for all answers.
+var (
+	noCache      = []string{"no-cache"}
+	noBuffer     = []string{"no"}
+	contentTypes = func() map[dialect.Format]map[bool][]string {
+		all := map[dialect.Format]map[bool][]string{}
+		for _, f := range []dialect.Format{dialect.Chat, dialect.Responses, dialect.Messages, dialect.Generate, dialect.Converse} {
+			all[f] = map[bool][]string{false: {dialect.ContentType(f, false)}, true: {dialect.ContentType(f, true)}}
+		}
+		return all
+	}()
+)
+
 // caller is the outlet to a caller's connection.
 type caller struct {
 	v      *visit
@@ -304,10 +317,9 @@ func (o *caller) begin(a *attempt, streamed bool, size int) error {
 	}
 	o.stream = streamed
 	h := o.v.w.Header()
-	h["Content-Type"] = []string{dialect.ContentType(o.v.door, streamed)}
+	h["Content-Type"] = contentTypes[o.v.door][streamed]
 	if streamed {
-		h["Cache-Control"] = []string{"no-cache"}
-		h["X-Accel-Buffering"] = []string{"no"}
+		h["Cache-Control"], h["X-Accel-Buffering"] = noCache, noBuffer
 	} else {
 		h["Content-Length"] = []string{strconv.Itoa(size)}
 	}

@@ -26,22 +26,37 @@ func (a *attempt) drain() bool {
 	}
 }
 
-// detached is the context of what is asked of an endpoint: it outlives the caller if the answer is drained, and ends with him else.
-func (a *attempt) detached(ctx context.Context) (context.Context, func()) {
-	up, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { a.hungUp(ctx, cancel) })
-	return up, func() {
-		stop()
-		cancel(nil)
-		if a.gone.Load() {
-			<-a.c.g.drains
-		}
+// release gives the place of a drained answer back.
+func (a *attempt) release() {
+	if a.gone.Load() {
+		<-a.c.g.drains
 	}
 }
 
-// hungUp is told that the caller's context has ended.
-func (a *attempt) hungUp(ctx context.Context, cancel context.CancelCauseFunc) {
-	if errors.Is(context.Cause(ctx), errBeaten) || errors.Is(ctx.Err(), context.DeadlineExceeded) || a.c.tell != nil || a.c.winner.Load() != a || !a.drain() {
-		cancel(context.Cause(ctx))
+// lifeline is the context of what is asked of an endpoint: it ends with the caller's, unless the answer is drained.
+type lifeline struct {
+	context.Context // the caller's
+	a               *attempt
+}
+
+// Err is why it has ended.
+func (l lifeline) Err() error {
+	if l.a.gone.Load() {
+		return nil
 	}
+	return l.Context.Err()
+}
+
+// AfterFunc has f called when the endpoint is to be hung up on.
+func (l lifeline) AfterFunc(f func()) (stop func() bool) {
+	return context.AfterFunc(l.Context, func() {
+		if !l.a.outlives(l.Context) {
+			f()
+		}
+	})
+}
+
+// outlives says whether the attempt goes on although its caller's context has ended.
+func (a *attempt) outlives(ctx context.Context) bool {
+	return !errors.Is(context.Cause(ctx), errBeaten) && !errors.Is(ctx.Err(), context.DeadlineExceeded) && a.c.tell == nil && a.c.winner.Load() == a && a.drain()
 }

@@ -6,6 +6,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
+	"decouple.dev/decouple/gateway/dialect"
 	"decouple.dev/decouple/gateway/route"
 )
 
@@ -73,10 +74,11 @@ func (p *past) add(c *call) {
 
 // keep remembers a call that has ended, without what the caller and the model said.
 func (g *Gateway) keep(c *call) {
-	c.in.Body, c.parsed, c.unread, c.tell, c.restart, c.entry = nil, nil, nil, nil, nil, nil
+	c.in.Body, c.parsed, c.unread, c.tell, c.restart, c.entry, c.answer, c.copied = nil, nil, nil, nil, nil, nil, nil, nil
+	c.sketch, c.need, c.world, c.server = dialect.Sketch{}, route.Need{}, nil, nil
 	for _, a := range c.attempts {
 		a.note = a.summary()
-		a.relay = nil
+		a.relay, a.out, a.ep = nil, nil, nil
 	}
 	g.past.add(c)
 }
@@ -118,7 +120,7 @@ func (c *call) record() Record {
 	for _, a := range c.attempts {
 		r.Attempts = append(r.Attempts, a.note)
 		if a.failed == nil {
-			r.Chosen = a.ep.ID
+			r.Chosen = a.note.Endpoint
 		}
 	}
 	return r
