@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,13 +18,16 @@ import (
 
 // BenchmarkDoor asks through a whole gateway with its ledger; body and answer go over loopback.
 func BenchmarkDoor(b *testing.B) {
-	for name, size := range map[string]int{"1kB": 1 << 10, "100kB": 100 << 10} {
+	events := []string{role}
+	for range 50 {
+		events = append(events, chunk("a word or two"))
+	}
+	answered := map[string]http.HandlerFunc{"1kB": status(200, whole), "100kB": status(200, whole), "stream": stream(append(events, stop, usage, end)...)}
+	for name, size := range map[string]int{"1kB": 1 << 10, "100kB": 100 << 10, "stream": 1 << 10} {
 		b.Run(name, func(b *testing.B) {
-			answer := []byte(whole)
 			up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
-				w.Header().Set("Content-Type", "application/json")
-				_, _ = w.Write(answer)
+				answered[name](w, r)
 			}))
 			defer up.Close()
 			store, err := sqlite.Open(context.Background(), sqlite.Config{Dir: filepath.Join(b.TempDir(), "j")})
@@ -39,7 +43,7 @@ func BenchmarkDoor(b *testing.B) {
 			g := open(b, func(c *gateway.Config) { c.Ledger = books }, at("one", up.URL))
 			front := httptest.NewServer(g)
 			defer front.Close()
-			body := []byte(`{"model":"smart","messages":[{"role":"user","content":"` + strings.Repeat("hello wo", size/8) + `"}]}`)
+			body := []byte(`{"model":"smart","stream":` + strconv.FormatBool(name == "stream") + `,"messages":[{"role":"user","content":"` + strings.Repeat("hello wo", size/8) + `"}]}`)
 			client := front.Client()
 			client.Transport.(*http.Transport).MaxIdleConnsPerHost = 100
 			b.SetParallelism(8)

@@ -277,6 +277,10 @@ func (c *call) take(ctx context.Context) (route.Decision, error) {
 	if d.Chosen != "" || d.Wait.IsZero() {
 		return d, nil
 	}
+	if wait := time.Until(d.Wait); wait > c.g.cfg.MaxWait {
+		d.Refused, d.RetryAfter = decouple.RateLimited, wait // an honest no now is better than the same no later
+		return d, nil
+	}
 	d, err := c.g.queue.wait(ctx, c, d)
 	c.decisions = append(c.decisions, d)
 	return d, err

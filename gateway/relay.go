@@ -119,7 +119,7 @@ func (p *passage) release(n int) error {
 		p.begun = true
 	}
 	b := p.held[:n]
-	if p.strip {
+	if p.strip && p.t.reported {
 		b = withoutUsage(b)
 	}
 	var err error
@@ -186,6 +186,7 @@ type translation struct {
 	begun  bool
 	stream bool // the caller gets a stream
 	tell   func(e dialect.Event)
+	beaten bool  // another attempt of the same call was first
 	odd    error // the answer could not be rendered
 }
 
@@ -196,6 +197,9 @@ func (x *translation) feed(b []byte) error {
 	}
 	if err != nil {
 		return err
+	}
+	if x.beaten {
+		return errBeaten
 	}
 	if !x.stream || !x.t.moved || x.read.Done() || x.a.holdAll {
 		if len(x.held) > maxHeld && !x.t.moved {
@@ -212,12 +216,27 @@ func (x *translation) take(e dialect.Event) {
 	if e.Model != "" {
 		x.t.model = e.Model
 	}
-	if x.tell != nil {
-		x.tell(e)
+	if x.tell != nil && e.Moved() {
+		if x.beaten = x.beaten || !x.a.c.win(x.a); !x.beaten {
+			x.tell(e)
+		}
 	}
 	if x.stream && x.write != nil {
 		x.held = x.write.Event(x.held, e)
 	}
+}
+
+// end takes what the reader had kept for the end, and the answer.
+func (x *translation) end() error {
+	events, a, err := dialect.Rest(x.read)
+	for _, e := range events {
+		x.take(e)
+	}
+	if err != nil {
+		return err
+	}
+	x.settleOn(a)
+	return nil
 }
 
 // settleOn keeps the answer and what is known of it.
@@ -248,15 +267,6 @@ func (x *translation) accept(a decouple.Answer) {
 	}
 	x.t.written = max(x.t.written, len(said(a.Message)))
 	x.settleOn(a)
-}
-
-func (x *translation) end() error {
-	a, err := x.read.End()
-	if err != nil {
-		return err
-	}
-	x.settleOn(a)
-	return nil
 }
 
 func (x *translation) done() bool { return x.read != nil && x.read.Done() }

@@ -8,11 +8,19 @@ import (
 
 // The router is pure and has no locks. These are the ways to it.
 
-// take decides and takes the place of what was chosen.
+// take decides and takes the place of what was chosen. A new call goes behind those that wait: it is then only told when something could take it.
 func (g *Gateway) take(n route.Need) route.Decision {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.router.Take(n, time.Now())
+	now := time.Now()
+	if len(n.Tried) > 0 || g.queue.order.Len() == 0 {
+		return g.router.Take(n, now)
+	}
+	d := g.router.Decide(n, now)
+	if d.Chosen != "" {
+		d.Chosen, d.Wait = "", now
+	}
+	return d
 }
 
 // Health is what is known of every endpoint.
@@ -22,8 +30,6 @@ func (g *Gateway) Health() []route.Health {
 	return g.router.Snapshot(time.Now())
 }
 
-// Waiting is how many calls wait for an endpoint with room.
-func (g *Gateway) Waiting() int { return g.queue.waiting() }
 
 // retry spends one attempt of the retry budget, if there is one.
 func (g *Gateway) retry() bool {
@@ -70,9 +76,12 @@ func (g *Gateway) end(a *attempt, f *failure) route.Advice {
 	t := a.relay.tally()
 	o.TokensIn, o.TokensOut = t.usage.TokensIn, t.usage.TokensOut
 	g.mu.Lock()
-	advice := g.router.End(o, time.Now())
+	now := time.Now()
+	advice := g.router.End(o, now)
+	if g.queue.order.Len() > 0 {
+		g.queue.serve(now, time.Time{})
+	}
 	g.mu.Unlock()
-	g.queue.moved()
 	if f != nil && o.Kind != route.Canceled && o.Kind != route.OK {
 		g.log.Warn("model call failed", "endpoint", a.ep.ID, "what", o.Kind, "why", f.said, "decision", a.c.id)
 	}
