@@ -41,10 +41,11 @@ type lifeline struct {
 
 // Err is why it has ended.
 func (l lifeline) Err() error {
-	if l.a.gone.Load() {
+	err := l.Context.Err()
+	if err != nil && l.a.outlives(l.Context) {
 		return nil
 	}
-	return l.Context.Err()
+	return err
 }
 
 // AfterFunc has f called when the endpoint is to be hung up on.

@@ -99,7 +99,7 @@ func (c *call) enlist(ctx context.Context, a *attempt) error {
 		return nil
 	}
 	var more ledger.Amount
-	for _, before := range c.attempts {
+	for _, before := range c.list() {
 		if before == a {
 			break
 		}
@@ -169,7 +169,7 @@ func (c *call) settle(outcome ledger.Outcome) error {
 	c.mu.Unlock()
 	c.took = time.Since(c.began)
 	s := ledger.Settlement{Outcome: outcome, Took: c.took, Decision: c.id}
-	for _, a := range c.attempts {
+	for _, a := range c.list() {
 		if a.began.IsZero() {
 			continue
 		}

@@ -30,7 +30,6 @@ func (g *Gateway) Health() []route.Health {
 	return g.router.Snapshot(time.Now())
 }
 
-
 // retry spends one attempt of the retry budget, if there is one.
 func (g *Gateway) retry() bool {
 	g.mu.Lock()

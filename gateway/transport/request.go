@@ -20,7 +20,7 @@ type Request struct {
 	Target *Target
 	Path   string  // already escaped, with the query; begins with /
 	Header []Field // written as they are; Host, Content-Length and whatever concerns the connection are not for the caller
-	Front  []byte // goes before Body: what is changed at the beginning of a large body costs no copy of the rest
+	Front  []byte  // goes before Body: what is changed at the beginning of a large body costs no copy of the rest
 	Body   []byte
 
 	// FirstByte is how long it may take, once there is a connection, until the head of the answer is whole. Zero is the Config's.
