@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"engine":                  {"journal"},
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
-	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "tool"},
+	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool"},
 	"bench/failover":          {"api", "engine", "journal", "journal/postgres", "journal/postgres/pgtest"},
 	"bench/gateway":           {"gateway/transport"},
 	"bench/withpg":            {"journal/postgres/pgtest"},

@@ -558,19 +558,26 @@ func (c *call) revoke() (None, error) {
 	if err != nil {
 		return None{}, err
 	}
-	id, tenant := c.r.PathValue("id"), c.tenant()
-	if c.who.Role.May(registry.RightTenants) {
-		list, err := k.List(c.ctx(), "")
-		if err != nil {
-			return None{}, err
-		}
-		for _, key := range list {
-			if key.ID == id {
-				tenant = key.Tenant
-			}
-		}
+	id := c.r.PathValue("id")
+	tenant, err := c.tenantOf(k, id)
+	if err != nil {
+		return None{}, err
 	}
 	return None{}, k.Revoke(c.ctx(), tenant, id, c.who.Actor)
+}
+
+// tenantOf is the tenant of a key as its caller may reach it: the caller's own, and any to the owner of the installation.
+func (c *call) tenantOf(k *registry.Keys, id string) (decouple.TenantID, error) {
+	if !c.who.Role.May(registry.RightTenants) {
+		return c.tenant(), nil
+	}
+	list, err := k.List(c.ctx(), "")
+	for _, key := range list {
+		if key.ID == id {
+			return key.Tenant, err
+		}
+	}
+	return c.tenant(), err
 }
 
 // stream gives the events of one stream.

@@ -19,6 +19,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/gateway"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/registry"
 )
@@ -55,6 +56,7 @@ func newSite(t *testing.T) *site {
 	server, store := stand(t, t.TempDir())
 	s := &site{t: t, store: store, keys: registry.NewKeys(store), seen: map[string]bool{}, schema: map[string]*jsonschema.Resolved{}}
 	server.Keys, server.Metrics, server.Serves, server.Version = s.keys, server.Hub.Metrics(), true, "test"
+	withModels(t, server, store)
 	web := httptest.NewServer(server.Handler())
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
@@ -275,6 +277,7 @@ func TestInterface(t *testing.T) {
 	}
 
 	s.goOn(ada, begun.Run)
+	s.gateway(ada)
 	for path, ops := range s.doc.Paths {
 		for method, op := range ops {
 			hard := strings.Contains(path, "/approvals/") || strings.Contains(path, "/resolve") || strings.Contains(path, "/signals") || strings.Contains(path, "/blobs/") || strings.HasSuffix(path, "/outline")
@@ -397,20 +400,30 @@ func TestForeignTenant(t *testing.T) {
 	key := read[api.MadeKey](s, ours, "POST", "/api/v1/keys", `{"actor":{"kind":"service","id":"ci"},"role":"viewer"}`)
 	read[api.Agent](s, ours, "PUT", "/api/v1/agents/talker", strings.Replace(talker, "talk.", "whisper.", 1))
 	run, session := "/api/v1/runs/"+string(begun.Run), "/api/v1/sessions/"+string(talk.Run)
+	decision := read[gateway.Trial](s, ours, "POST", "/api/v1/endpoints/builtin%2Fbuiltin/test", "{}").Decision
+	read[api.None](s, ours, "PUT", "/api/v1/budgets/our-budget", `{"scope":"team","name":"whisperers","period":"day","tokens":5}`)
 	for _, q := range []struct{ method, path, body string }{
 		{"GET", run, ""}, {"GET", run + "/tree", ""}, {"GET", run + "/events", ""}, {"GET", run + "/why", ""}, {"GET", run + "/effects", ""}, {"GET", run + "/inbox", ""}, {"GET", run + "/report", ""},
 		{"POST", run + "/cancel", "{}"}, {"POST", run + "/resume", "{}"}, {"POST", run + "/fork", `{"step":1}`}, {"POST", run + "/signals", `{"name":"x"}`}, {"POST", run + "/calls/1/1/resolve", `{"redo":true}`},
 		{"GET", "/api/v1/approvals/" + string(begun.Run) + "/1/1", ""}, {"POST", "/api/v1/approvals/" + string(begun.Run) + "/1/1", `{"approve":true}`},
 		{"GET", session, ""}, {"POST", session + "/input", `{"text":"hi"}`}, {"GET", "/api/v1/note?note=/a.txt", ""}, {"GET", "/api/v1/note/text?note=/a.txt", ""}, {"DELETE", "/api/v1/note?note=/a.txt", ""},
-		{"DELETE", "/api/v1/keys/" + key.ID, ""}, {"GET", "/api/v1/blobs/0123", ""},
+		{"DELETE", "/api/v1/keys/" + key.ID, ""}, {"PUT", "/api/v1/keys/" + key.ID, `{"scope":{"team":"x"}}`}, {"GET", "/api/v1/blobs/0123", ""},
+		{"GET", "/api/v1/decisions/" + decision, ""}, {"DELETE", "/api/v1/budgets/our-budget", ""},
 	} {
 		if code, text := s.ask(theirs, q.method, q.path, q.body); code != 404 {
 			t.Errorf("%s %s of another tenant: %d %s", q.method, q.path, code, text)
 		}
 	}
-	for _, path := range []string{"/api/v1/runs", "/api/v1/sessions", "/api/v1/notes", "/api/v1/events", "/api/v1/approvals", "/api/v1/streams/run/" + string(begun.Run), "/api/v1/streams/key/" + key.ID, "/api/v1/agents/talker/versions"} {
-		if _, text := s.ask(theirs, "GET", path, ""); strings.Contains(text, string(begun.Run)) || strings.Contains(text, "a.txt") || strings.Contains(text, "whisper") || strings.Contains(text, "hash") {
+	for _, path := range []string{"/api/v1/runs", "/api/v1/sessions", "/api/v1/notes", "/api/v1/events", "/api/v1/approvals", "/api/v1/streams/run/" + string(begun.Run), "/api/v1/streams/key/" + key.ID, "/api/v1/agents/talker/versions",
+		"/api/v1/decisions", "/api/v1/budgets", "/api/v1/usage?by=tenant&by=key", "/api/v1/keys"} {
+		if _, text := s.ask(theirs, "GET", path, ""); strings.Contains(text, string(begun.Run)) || strings.Contains(text, "a.txt") || strings.Contains(text, "whisper") || strings.Contains(text, "hash") || strings.Contains(text, "ours") || strings.Contains(text, decision) {
 			t.Errorf("%s shows what is another tenant's: %s", path, text)
+		}
+	}
+	for _, q := range []struct{ method, path, body string }{{"GET", "/api/v1/usage?tenant=ours", ""}, {"GET", "/api/v1/decisions?tenant=ours", ""}, {"GET", "/api/v1/budgets?tenant=ours", ""}, {"DELETE", "/api/v1/budgets/our-budget?tenant=ours", ""},
+		{"PUT", "/api/v1/budgets/b", `{"tenant":"ours","scope":"tenant","period":"day","tokens":1}`}} {
+		if code, text := s.ask(theirs, q.method, q.path, q.body); code != 403 {
+			t.Errorf("%s %s for another tenant: %d %s", q.method, q.path, code, text)
 		}
 	}
 	if code, _ := s.ask(theirs, "GET", "/metrics", ""); code != 403 {
@@ -458,6 +471,10 @@ func TestBadRequests(t *testing.T) {
 		{"PUT", "/api/v1/note?path=/a/../b", "x", 400, "clean"},
 		{"POST", "/api/v1/notes", `{"paths":["/etc"]}`, 403, "upload"},
 		{"POST", "/api/v1/sessions", `{"agent":"talker","busy":"maybe"}`, 400, "maybe"},
+		{"GET", "/api/v1/usage?by=colour", "", 400, "choose among"},
+		{"GET", "/api/v1/usage?since=soon", "", 400, "since"},
+		{"GET", "/api/v1/decisions?limit=x", "", 400, "limit"},
+		{"POST", "/api/v1/endpoints/nowhere%2Fmodel/test", "{}", 404, "nowhere/model"},
 	} {
 		if code, text := s.ask(ada, q.method, q.path, q.body); code != q.code || !strings.Contains(text, q.says) {
 			t.Errorf("%s %s %.60s: %d %s", q.method, q.path, q.body, code, text)

@@ -165,7 +165,7 @@ func routes() []route {
 		raw("/api/v1/openapi.json", "", "This document", nil, reflect.TypeFor[json.RawMessage](), (*call).openAPI),
 		ask("/api/v1/about", registry.RightRead, "Says who answers, and who you are", (*call).about),
 		ask("/api/v1/nodes", registry.RightRead, "Lists the nodes", func(c *call) ([]journal.Node, error) { return full(c.Journal.Nodes(c.ctx())) }),
-	}, runRoutes(), agentRoutes(), noteRoutes(), keyRoutes(), journalRoutes()}
+	}, runRoutes(), agentRoutes(), noteRoutes(), keyRoutes(), gatewayRoutes(), journalRoutes()}
 	var out []route
 	for _, some := range all {
 		out = append(out, some...)
@@ -282,6 +282,7 @@ func keyRoutes() []route {
 	return []route{
 		ask("/api/v1/keys", registry.RightKeys, "Lists the keys of the tenant, or, for the installation's owner, of all", (*call).keys),
 		tell(http.MethodPost, "/api/v1/keys", registry.RightKeys, "Makes a key; its bearer string is shown in this answer only", (*call).makeKey),
+		tell(http.MethodPut, "/api/v1/keys/{id}", registry.RightKeys, "Changes what a key may do at the gateway", (*call).changeKey),
 		revoke,
 	}
 }

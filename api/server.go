@@ -16,6 +16,7 @@ import (
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
@@ -38,6 +39,8 @@ type Server struct {
 	Version string
 	Metrics http.Handler     // of GET /metrics; nil has none
 	Gateway *gateway.Gateway // whose doors are at the same address; nil has none
+	Models  *gateway.Gateway // that is asked about endpoints and decisions; nil is none
+	Ledger  *ledger.Ledger   // of what was spent; nil is none
 	Log     *slog.Logger     // of what goes wrong inside; nil is none
 }
 

@@ -181,34 +181,40 @@ func (l *Ledger) Budgets(ctx context.Context, tenant decouple.TenantID) ([]Stand
 	if err := l.refresh(ctx); err != nil {
 		return nil, err
 	}
+	var list []Budget
+	l.mu.Lock()
+	for _, b := range l.budgets.byID {
+		if !b.removed && (tenant == "" || tenant == b.Tenant) {
+			list = append(list, b.Budget)
+		}
+	}
+	l.mu.Unlock()
+	return l.Stand(ctx, list)
+}
+
+// Stand says how budgets stand, whether they are set or brought by calls.
+func (l *Ledger) Stand(ctx context.Context, list []Budget) ([]Standing, error) {
 	if err := l.view.follow(ctx); err != nil {
 		return nil, err
 	}
 	now := l.cfg.Now()
 	var out []Standing
-	l.mu.Lock()
-	for _, b := range l.budgets.byID {
-		if !b.removed && (tenant == "" || tenant == b.Tenant) {
-			w, err := b.Period.window(now)
-			if err != nil {
-				continue // it was checked when it was set
-			}
-			out = append(out, Standing{Budget: b.Budget, Window: w.name, Renews: w.ends})
+	for _, b := range list {
+		w, err := b.Period.window(now)
+		if err != nil {
+			continue // it was checked when it was set
 		}
-	}
-	l.mu.Unlock()
-	for i := range out {
-		s := &out[i]
+		s := Standing{Budget: b, Window: w.name, Renews: w.ends}
 		stream := s.ID + "/" + s.Window
 		a := &account{tenant: s.Tenant, stream: stream, budget: s.Budget}
 		if err := l.readStock(ctx, a); err != nil {
 			return nil, err
 		}
 		s.Held = a.stock.total
-		var err error
 		if s.Spent, err = l.spentOf(spentKey{s.Tenant, stream}); err != nil {
 			return nil, err
 		}
+		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b Standing) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.ID, b.ID))

@@ -282,6 +282,12 @@ func (q Query) sum(into map[Group]*Row, cells map[cell]*Row) error {
 	return nil
 }
 
+// Check refuses a query for sums that there are none of.
+func (q Query) Check() error {
+	_, err := q.group(&cell{}, time.Time{})
+	return err
+}
+
 // group keeps of a cell what was asked for.
 func (q Query) group(c *cell, at time.Time) (Group, error) {
 	var g Group

@@ -1,0 +1,98 @@
+package api_test
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+
+	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
+	"decouple.dev/decouple/catalog"
+	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/gateway/ledger"
+	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/registry"
+)
+
+// withModels gives a server the gateway of the builtin model, and accounts of it.
+func withModels(t *testing.T, s *api.Server, store journal.Store) {
+	t.Helper()
+	cat, err := catalog.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Ledger, err = ledger.Open(ledger.Config{Dir: t.TempDir(), Store: store}); err != nil {
+		t.Fatal(err)
+	}
+	if s.Models, err = gateway.New(gateway.Config{Catalog: cat, Ledger: s.Ledger}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.Models.Close(context.Background())
+		_ = s.Ledger.Close()
+	})
+}
+
+// gateway is what a program does with endpoints, decisions, usage, budgets and the limits of keys.
+func (s *site) gateway(ada string) {
+	t := s.t
+	admin := s.key("", "grace", registry.RoleAdmin)
+	list := read[gateway.Inventory](s, ada, "GET", "/api/v1/endpoints", "")
+	if len(list.Endpoints) != 1 || !list.Endpoints[0].Local || !list.Endpoints[0].Priced || list.Stale {
+		t.Errorf("the endpoints are %+v", list)
+	}
+	trial := read[gateway.Trial](s, ada, "POST", "/api/v1/endpoints/"+url.PathEscape(string(list.Endpoints[0].ID))+"/test", "{}")
+	if !trial.OK || trial.Usage.TokensOut == 0 || trial.Decision == "" {
+		t.Errorf("the endpoint's trial is %+v", trial)
+	}
+	if r := read[gateway.Record](s, ada, "GET", "/api/v1/decisions/"+trial.Decision, ""); len(r.Attempts) != 1 || r.Chosen != trial.Endpoint {
+		t.Errorf("the decision is %+v", r)
+	}
+	if all := read[[]gateway.Record](s, ada, "GET", "/api/v1/decisions?limit=1", ""); len(all) != 1 || all[0].ID != trial.Decision {
+		t.Errorf("the decisions are %+v", all)
+	}
+	if u := read[api.Usage](s, ada, "GET", "/api/v1/usage?by=key&by=model&since=2020-01-01T00:00:00Z", ""); len(u.Rows) != 1 || u.Rows[0].TokensOut != trial.Usage.TokensOut || u.Total.USD != "0.00" || u.Rows[0].Key == "" {
+		t.Errorf("the usage is %+v", u)
+	}
+	// budgets: set, changed, seen, removed
+	for _, usd := range []string{"1", "12.000000001"} {
+		read[api.None](s, admin, "PUT", "/api/v1/budgets/b1", `{"scope":"team","name":"search","period":"month","usd":"`+usd+`"}`)
+	}
+	if b := read[[]api.Budget](s, ada, "GET", "/api/v1/budgets", ""); len(b) != 1 || b[0].Limit != 12_000_000_001 || b[0].USD != "12.000000001" || b[0].Renews.IsZero() {
+		t.Errorf("the budgets are %+v", b)
+	}
+	read[api.None](s, admin, "DELETE", "/api/v1/budgets/b1", "")
+	for _, bad := range []struct{ id, body string }{{"key:x:day", `{"scope":"key","name":"x","period":"day","usd":"1"}`}, {"b", `{"scope":"team","name":"x","period":"day","usd":"lots"}`},
+		{"b", `{"scope":"team","period":"day","usd":"1"}`}, {"b", `{"scope":"team","name":"x","period":"week","usd":"1"}`}, {"b", `{"scope":"team","name":"x","period":"day"}`}} {
+		if code, text := s.ask(admin, "PUT", "/api/v1/budgets/"+bad.id, bad.body); code != 400 {
+			t.Errorf("the budget %s %s is answered %d %s", bad.id, bad.body, code, text)
+		}
+	}
+	// a key with limits, which are budgets too
+	made := read[api.MadeKey](s, admin, "POST", "/api/v1/keys", `{"actor":{"kind":"service","id":"shop"},"role":"developer","scope":{"models":["smart"],"budgets":[{"period":"day","usd":5}]}}`)
+	changed := read[registry.Key](s, admin, "PUT", "/api/v1/keys/"+made.ID, `{"scope":{"team":"search","budgets":[{"period":"day","tokens":7}]}}`)
+	if changed.Scope == nil || changed.Scope.Team != "search" || changed.Scope.Models != nil {
+		t.Errorf("the changed key is %+v", changed)
+	}
+	if b := read[[]api.Budget](s, ada, "GET", "/api/v1/budgets", ""); len(b) != 1 || b[0].ID != "key:"+made.ID+":day" || !b[0].OfKey || b[0].Tokens != 7 {
+		t.Errorf("the budgets with a key's are %+v", b)
+	}
+	read[api.None](s, admin, "DELETE", "/api/v1/keys/"+made.ID, "")
+	if b := read[[]api.Budget](s, ada, "GET", "/api/v1/budgets", ""); len(b) != 0 {
+		t.Errorf("a revoked key leaves the budgets %+v", b)
+	}
+}
+
+// TestNoModels says what to do where a process asks no models.
+func TestNoModels(t *testing.T) {
+	t.Parallel()
+	c, _ := listening(t, t.TempDir())
+	for _, err := range []error{second(c.Endpoints(t.Context())), second(c.Decisions(t.Context(), "", 1)), second(c.Usage(t.Context(), ledger.Query{})), second(c.Budgets(t.Context(), ""))} {
+		if decouple.KindOf(err) != decouple.Unavailable || !strings.Contains(err.Error(), "decouple serve") {
+			t.Errorf("it says %v", err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
