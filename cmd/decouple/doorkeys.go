@@ -2,23 +2,63 @@ package main
 
 import (
 	"context"
+	"sync"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/registry"
 )
 
 // doorKeys lets the bearers of keys in at the gateway's doors.
-type doorKeys struct{ keys *registry.Keys }
+type doorKeys struct {
+	keys *registry.Keys
+	made sync.Map // by scope, which is never changed: the caller that it makes of a key, so that a call does not make it again
+}
 
 // Caller says who calls with a bearer string.
-func (k doorKeys) Caller(ctx context.Context, bearer string) (gateway.Caller, error) {
+func (k *doorKeys) Caller(ctx context.Context, bearer string) (gateway.Caller, error) {
 	who, err := k.keys.Authenticate(ctx, bearer)
 	if err != nil {
 		return gateway.Caller{}, err
 	}
+	return k.admit(who)
+}
+
+// admit makes a caller of whoever a key is for.
+func (k *doorKeys) admit(who registry.Principal) (gateway.Caller, error) {
 	if !who.Role.May(registry.RightRun) {
-		return gateway.Caller{}, decouple.Errorf(decouple.Denied, "the role %s of this key may not ask models", who.Role)
+		return gateway.Caller{}, decouple.Errorf(decouple.Denied, "the role %s of this key may not ask models: make one with the role developer", who.Role)
 	}
-	return gateway.Caller{Tenant: who.Tenant, Key: who.Key, Actor: who.Actor}, nil
+	if who.Scope == nil {
+		return callerOf(who), nil
+	}
+	if c, ok := k.made.Load(who.Scope); ok {
+		return c.(gateway.Caller), nil
+	}
+	c := callerOf(who)
+	k.made.Store(who.Scope, c)
+	return c, nil
+}
+
+// callerOf is what a key may do at the gateway. What its scope leaves out is not limited.
+func callerOf(who registry.Principal) gateway.Caller {
+	c := gateway.Caller{Tenant: who.Tenant, Key: who.Key, Actor: who.Actor}
+	if who.Actor.Kind == decouple.ActorAgent {
+		c.Agent = decouple.AgentName(who.Actor.ID)
+	}
+	s := who.Scope
+	if s == nil {
+		return c
+	}
+	c.Team, c.Labels, c.Priority, c.Rate = s.Team, s.Labels, s.Priority, ledger.Rate{Requests: s.Requests, Tokens: s.Tokens}
+	if len(s.Models) > 0 {
+		c.Models = s.Models
+	}
+	if len(s.Classes) > 0 {
+		c.Classes = s.Classes
+	}
+	c.Budgets = api.KeyBudgets(who.Tenant, who.Key, s)
+	return c
 }

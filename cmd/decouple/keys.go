@@ -14,7 +14,7 @@ import (
 )
 
 func newKeys(a *app) *cobra.Command {
-	return group("keys", "Make, list and revoke the keys of whoever calls a server", newKeysLs(a), newKeysCreate(a), newKeysRevoke(a))
+	return group("keys", "Make, list, change and revoke the keys of whoever calls a server", newKeysLs(a), newKeysCreate(a), newKeysChange(a), newKeysRevoke(a))
 }
 
 func newKeysLs(a *app) *cobra.Command {
@@ -45,13 +45,13 @@ func newKeysLs(a *app) *cobra.Command {
 				case !k.Expires.IsZero():
 					state = "until " + k.Expires.Local().Format("2006-01-02")
 				}
-				rows = append(rows, []string{k.ID, string(k.Tenant), string(k.Actor.Kind) + " " + printable(k.Actor.ID), string(k.Role), state, clip(printable(k.Label), 40)})
+				rows = append(rows, []string{k.ID, string(k.Tenant), string(k.Actor.Kind) + " " + printable(k.Actor.ID), string(k.Role), state, clip(printable(k.Label), 40), clip(scopeText(k.Scope), 60)})
 			}
 			if len(rows) == 0 {
 				a.say("there are no keys yet: the first start of `decouple serve` makes one")
 				return nil
 			}
-			return a.print(table("ID TENANT FOR ROLE STATE LABEL", rows))
+			return a.print(table("ID TENANT FOR ROLE STATE LABEL SCOPE", rows))
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write a JSON array")
@@ -63,14 +63,19 @@ func newKeysCreate(a *app) *cobra.Command {
 	var human, service, agent string
 	var valid time.Duration
 	var asJSON bool
+	var scope scopeFlags
 	c := &cobra.Command{
 		Use: "create", Short: "Make a key and show it, this once",
 		Long: fmt.Sprintf(`Makes a key for a person, a service or an agent. The key goes to standard output and is kept nowhere: only its hash is.
 Roles, each with what the ones before it may not: viewer (read), approver (read, approve), developer (read, run, deploy),
 operator (all of these), admin (and the keys of its tenant), owner (and those of every tenant).
-An agent's key may never approve, nor deploy agents; nor may whoever started a run decide on its approvals. Roles: %v.`, registry.Roles()),
-		Example: "  decouple keys create --person ada --role operator\n  decouple keys create --service ci --role developer --tenant acme --valid 2160h",
-		Args:    noArgs,
+An agent's key may never approve, nor deploy agents; nor may whoever started a run decide on its approvals. Roles: %v.
+
+With a team, models, budgets or rates the key is narrowed at the gateway's doors; each can be changed later with `+"`decouple keys change`"+`.`, registry.Roles()),
+		Example: `  decouple keys create --person ada --role operator
+  decouple keys create --service ci --role developer --tenant acme --valid 2160h
+  decouple keys create --service shop --role developer --team search --model smart --model fast --usd-day 5 --usd-month 100 --rpm 60`,
+		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			for kind, id := range map[decouple.ActorKind]string{decouple.ActorPerson: human, decouple.ActorService: service, decouple.ActorAgent: agent} {
 				if id == "" {
@@ -87,6 +92,7 @@ An agent's key may never approve, nor deploy agents; nor may whoever started a r
 			if valid < 0 {
 				return decouple.Errorf(decouple.Invalid, "--valid must be a time to come, such as 720h")
 			}
+			want.Scope = scope.over(c.Flags(), nil)
 			if valid > 0 {
 				want.Expires = time.Now().Add(valid).UTC()
 			}
@@ -102,6 +108,7 @@ An agent's key may never approve, nor deploy agents; nor may whoever started a r
 		},
 	}
 	f := c.Flags()
+	scope.add(f)
 	f.StringVar(&human, "person", "", "`NAME` of the person that it is for")
 	f.StringVar(&service, "service", "", "`NAME` of the service that it is for")
 	f.StringVar(&agent, "agent", "", "`NAME` of the agent that it is for")
@@ -137,17 +144,11 @@ func newKeysRevoke(a *app) *cobra.Command {
 				func(there *api.Client) error { return there.RevokeKey(ctx, id, by) },
 				func(o *owner) error {
 					keys := registry.NewKeys(o.store)
-					list, err := keys.List(ctx, "")
+					k, err := findKey(ctx, keys, id)
 					if err != nil {
 						return err
 					}
-					tenant := decouple.LocalTenant
-					for _, k := range list {
-						if k.ID == id {
-							tenant = k.Tenant
-						}
-					}
-					return keys.Revoke(ctx, tenant, id, by)
+					return keys.Revoke(ctx, k.Tenant, id, by)
 				})
 			if err != nil {
 				return err

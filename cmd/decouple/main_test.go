@@ -28,6 +28,7 @@ func (w withServers) Run() int { return pgtest.Main(w.m) }
 // TestScripts drives the real binary. Beside the usual commands, scripts have:
 //
 //	exits CODE command...  the command ends with this exit code
+//	call URL KEY MODEL     a call of a model at a door, whose answer is then standard output and whose decision $FOUND; with ! one that is refused
 //	asked N                waits until the model server at $MODEL_URL was asked N times, all in all
 //	hold N                 the server leaves every call after the Nth without an answer
 //	release                the server answers again
@@ -60,6 +61,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits,
+			"call":  callScript,
 			"asked": func(ts *testscript.TestScript, _ bool, args []string) {
 				if n := number(ts, args); !server(ts).awaitCalls(n) {
 					ts.Fatalf("the model server was asked %d times, not %d", len(server(ts).asked()), n)

@@ -140,7 +140,7 @@ func (o *owner) models(p plan) (engine.Model, error) {
 	cfg := p.model.cfg
 	cfg.Ledger, cfg.Store, cfg.Node = o.ledger, gateway.JournalResponses{Store: o.store}, p.node.ID
 	if p.serves {
-		cfg.Keys = doorKeys{registry.NewKeys(o.store)}
+		cfg.Keys = &doorKeys{keys: registry.NewKeys(o.store)}
 	}
 	if o.gateway, err = gateway.New(cfg); err != nil {
 		return nil, err
@@ -178,7 +178,7 @@ func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
 // server is the owner as other programs reach it: through its socket by whoever may open that.
 func (o *owner) server(p plan) *api.Server {
 	return &api.Server{
-		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log,
+		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger,
 		Local: registry.Principal{Tenant: decouple.LocalTenant, Actor: me, Role: registry.RoleOwner},
 	}
 }
@@ -272,6 +272,11 @@ func (r *reader) close() error {
 // reach runs one of two functions: theirs with the server that is named or the process that owns the data folder, or, if there is none, ours with this process
 // as its owner.
 func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) error, ours func(*owner) error) error {
+	return a.reachWith(ctx, func() (plan, error) { return plan{doing: doing}, nil }, theirs, ours)
+}
+
+// reachWith is reach with a plan that is made only if this process is to be the owner.
+func (a *app) reachWith(ctx context.Context, planned func() (plan, error), theirs func(*api.Client) error, ours func(*owner) error) error {
 	if there, err := a.remote(); err != nil || there != nil {
 		if err != nil {
 			return err
@@ -286,7 +291,11 @@ func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) 
 		if err != nil {
 			return err
 		}
-		o, err := a.own(ctx, dir, plan{doing: doing})
+		p, err := planned()
+		if err != nil {
+			return err
+		}
+		o, err := a.own(ctx, dir, p)
 		if err != nil {
 			return err
 		}
@@ -300,7 +309,11 @@ func (a *app) reach(ctx context.Context, doing string, theirs func(*api.Client) 
 		if decouple.KindOf(err) != decouple.NotFound {
 			return err
 		}
-		o, err := a.own(ctx, dir, plan{doing: doing})
+		p, err := planned()
+		if err != nil {
+			return err
+		}
+		o, err := a.own(ctx, dir, p)
 		if decouple.KindOf(err) == decouple.Conflict && try < tries && pause(ctx) {
 			continue // another process has just become the owner, or is about to end
 		}
