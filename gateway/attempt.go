@@ -109,6 +109,9 @@ func (a *attempt) send(ctx context.Context, front, body []byte) (*transport.Resp
 		path = a.ep.streamed
 	}
 	header := a.c.trace(a.ep.header, a.n)
+	if _, same := a.relay.(*passage); same && len(a.c.options) > 0 {
+		header = append(slices.Clip(header), a.c.options...)
+	}
 	signed, err := a.ep.authorize(ctx, path, header, body)
 	if err != nil {
 		return nil, err
@@ -207,6 +210,7 @@ func (a *attempt) local(ctx context.Context) *failure {
 func (a *attempt) head() dialect.Head {
 	c := a.c
 	h := dialect.Head{ID: c.answerID, Model: c.asked, Created: c.began.Unix(), Usage: c.sketch.Usage}
+	h.Array = c.array
 	h.Request, _ = c.request() // a request that could not be read has no answer
 	return h
 }

@@ -40,7 +40,9 @@ type call struct {
 	patience Patience
 	deadline time.Time
 	began    time.Time
-	parent   string // W3C trace context, as it came
+	parent   string            // W3C trace context, as it came
+	array    bool              // Generate: the stream is a JSON array
+	options  []transport.Field // headers with which the caller asks for features of its format
 	tell     func(dialect.Event)
 	restart  func() // the answer begins anew: a caller of this process can take that
 
@@ -80,6 +82,12 @@ func (g *Gateway) newCall(v *visit) (*call, error) {
 	_, c.server, _ = dialect.Of(v.door)
 	c.door, c.in, c.sketch, c.asked, c.stream = v.door, in, sketch, sketch.Model, sketch.Stream || v.stream
 	c.parent = v.r.Header.Get("Traceparent")
+	c.array = v.door == dialect.Generate && v.stream && v.r.URL.Query().Get("alt") != "sse"
+	for _, name := range optionHeaders {
+		if value := v.r.Header[name]; len(value) > 0 {
+			c.options = append(c.options, transport.Field{Name: name, Value: value[0]})
+		}
+	}
 	c.class = v.r.Header.Get("X-Decouple-Class")
 	if labels := v.r.Header.Get("X-Decouple-Labels"); labels != "" {
 		for l := range strings.SplitSeq(labels, ",") {
@@ -102,6 +110,9 @@ func (g *Gateway) newCall(v *visit) (*call, error) {
 	}
 	return c, c.choose()
 }
+
+// optionHeaders ask for features of a format: an endpoint that speaks the same one is told.
+var optionHeaders = []string{"Anthropic-Beta", "Openai-Beta"}
 
 // blank is a call of somebody, of nothing yet.
 func (g *Gateway) blank(who Caller) *call {
@@ -396,7 +407,7 @@ func (c *call) attempt(id catalog.EndpointID, out outlet) *attempt {
 	switch {
 	case c.embeds:
 		a.relay = &vectors{a: a, out: out}
-	case c.door != "" && ep.format == c.door && ep.Provider != providerBuiltin && !a.holdAll:
+	case c.door != "" && ep.format == c.door && ep.Provider != providerBuiltin && !a.holdAll && !c.array:
 		a.relay = &passage{a: a, out: out, look: dialect.NewPassage(ep.format), stream: a.stream}
 	default:
 		x := &translation{a: a, out: out, stream: c.stream && c.door != "", tell: c.tell}
@@ -428,6 +439,9 @@ func (c *call) win(a *attempt) bool {
 // mark puts what people look for into the headers of an answer.
 func (c *call) mark(h http.Header, a *attempt) {
 	h["X-Decouple-Decision"] = []string{c.id}
+	if c.g.cfg.Node != "" {
+		h["X-Decouple-Node"] = []string{string(c.g.cfg.Node)}
+	}
 	if a != nil {
 		h["X-Decouple-Endpoint"] = []string{string(a.ep.ID)}
 		h["X-Decouple-Attempts"] = []string{strconv.Itoa(a.n)}

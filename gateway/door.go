@@ -317,7 +317,7 @@ func (o *caller) begin(a *attempt, streamed bool, size int) error {
 	}
 	o.stream = streamed
 	h := o.v.w.Header()
-	h["Content-Type"] = contentTypes[o.v.door][streamed]
+	h["Content-Type"] = contentTypes[o.v.door][streamed && !o.c.array]
 	if streamed {
 		h["Cache-Control"], h["X-Accel-Buffering"] = noCache, noBuffer
 	} else {

@@ -150,3 +150,32 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestAccountRefused does not tell a caller that its own key is wrong when the gateway's account is.
+func TestAccountRefused(t *testing.T) {
+	t.Parallel()
+	up := serve(t, status(401, `{"error":{"message":"Incorrect API key provided: `+secret+`"}}`))
+	resp := post(t, open(t, nil, at("one", up.URL)), "/v1/chat/completions", plainAsk)
+	if got := text(t, resp); resp.StatusCode != 502 || strings.Contains(got, secret) || !strings.Contains(got, "OPENAI_API_KEY") {
+		t.Errorf("%d %s", resp.StatusCode, got)
+	}
+}
+
+// TestGeminiStreams in both forms: server-sent events, and the JSON array that callers get who do not ask for them.
+func TestGeminiStreams(t *testing.T) {
+	t.Parallel()
+	up := serve(t, good())
+	g := open(t, nil, at("one", up.URL))
+	const ask = `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`
+	events := text(t, post(t, g, "/v1beta/models/smart:streamGenerateContent?alt=sse", ask))
+	if !strings.HasPrefix(events, "data: {") || !strings.Contains(events, "who") {
+		t.Errorf("%s", events)
+	}
+	resp := post(t, g, "/v1beta/models/smart:streamGenerateContent", ask)
+	var list []struct {
+		Candidates []json.RawMessage `json:"candidates"`
+	}
+	if got := text(t, resp); json.Unmarshal([]byte(got), &list) != nil || len(list) < 2 || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%s: %s", resp.Header.Get("Content-Type"), got)
+	}
+}

@@ -212,6 +212,9 @@ func (g *Gateway) faultOf(err error) *dialect.Fault {
 	if errors.As(err, &a) && a.fault != nil {
 		f.Code, f.Param = a.fault.Code, a.fault.Param
 	}
+	if errors.As(err, &a) && (kind == decouple.Unauthenticated || kind == decouple.Denied) {
+		f.Status = http.StatusBadGateway // it is this gateway's account that was refused, not the caller
+	}
 	var p *paramError
 	if errors.As(err, &p) {
 		f.Param = p.param

@@ -87,8 +87,8 @@ func (p *passage) feed(b []byte) error {
 		}
 		return nil
 	}
-	if p.look.Done() || p.a.holdAll {
-		return nil
+	if p.look.Done() || p.t.finish != "" && p.a.c.sketch.Answers <= 1 {
+		return nil // what comes after the model has stopped is the end, which waits for the settlement
 	}
 	return p.release(seen.Whole - p.fed)
 }
