@@ -108,9 +108,9 @@ func (a *attempt) send(ctx context.Context, front, body []byte) (*transport.Resp
 	case a.stream:
 		path = a.ep.streamed
 	}
-	header := a.c.trace(a.ep.header, a.n)
+	header := a.c.named(a.ep.header, a.n)
 	if _, same := a.relay.(*passage); same && len(a.c.options) > 0 {
-		header = append(slices.Clip(header), a.c.options...)
+		header = append(header, a.c.options...)
 	}
 	signed, err := a.ep.authorize(ctx, path, header, body)
 	if err != nil {

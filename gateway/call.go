@@ -451,16 +451,19 @@ func (c *call) mark(h http.Header, a *attempt) {
 	}
 }
 
-// trace says in the headers of the n-th attempt which trace it belongs to.
-func (c *call) trace(header []transport.Field, n int) []transport.Field {
+// named says in the headers of the n-th attempt which call it belongs to and which trace: the name is what an endpoint's support and its invoice may know the attempt by.
+func (c *call) named(header []transport.Field, n int) []transport.Field {
 	parent := c.parent
 	if c.g.cfg.Trace != nil {
 		parent = c.g.cfg.Trace.Traceparent(c.id, parent, n)
 	}
+	out := make([]transport.Field, len(header), len(header)+2)
+	copy(out, header)
+	out = append(out, transport.Field{Name: "X-Client-Request-Id", Value: c.id + "/" + strconv.Itoa(n)})
 	if parent == "" {
-		return header
+		return out
 	}
-	return append(slices.Clip(header), transport.Field{Name: "Traceparent", Value: parent})
+	return append(out, transport.Field{Name: "Traceparent", Value: parent})
 }
 
 // sticky ties calls together that share the beginning of their prompt, so that they find it in the same endpoint's cache.

@@ -179,7 +179,7 @@ func (c *call) settle(outcome ledger.Outcome) error {
 		}
 		c.used = c.used.Add(a.spent.usage)
 		if a.spent.billed {
-			s.Lines = append(s.Lines, ledger.Line{Endpoint: string(a.ep.ID), Model: string(a.ep.Model), Usage: a.spent.usage, Source: a.spent.source, Unpriced: !a.spent.priced})
+			s.Lines = append(s.Lines, ledger.Line{Attempt: a.n, Endpoint: string(a.ep.ID), Model: string(a.ep.Model), Usage: a.spent.usage, Source: a.spent.source, Unpriced: !a.spent.priced})
 		}
 	}
 	if c.entry == nil {

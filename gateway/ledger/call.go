@@ -99,6 +99,7 @@ const (
 
 // Line is what one endpoint used for a call.
 type Line struct {
+	Attempt  int // which of the call's attempts, from 1; 0 is not known, and all of them
 	Endpoint string
 	Model    string // as the catalog names it
 	Usage    decouple.Usage
@@ -185,7 +186,7 @@ func (s Settlement) check() error {
 	}
 	for _, l := range s.Lines {
 		u := l.Usage
-		if u.TokensIn < 0 || u.TokensOut < 0 || u.Cost < 0 {
+		if u.TokensIn < 0 || u.TokensOut < 0 || u.Cost < 0 || l.Attempt < 0 {
 			return decouple.Errorf(decouple.Invalid, "a settlement of %s has a negative figure", l.Endpoint)
 		}
 		if !isName(l.Endpoint) || !isName(l.Model) || !isName(string(l.Source)) {

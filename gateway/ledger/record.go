@@ -67,6 +67,7 @@ type storedCall struct {
 
 // storedLine is what one endpoint used.
 type storedLine struct {
+	Attempt    int            `json:"attempt,omitempty"` // from 1; without one the line stands for all attempts
 	Endpoint   string         `json:"endpoint,omitempty"`
 	Model      string         `json:"model,omitempty"`
 	In         int64          `json:"in,omitempty"`
@@ -269,6 +270,7 @@ func appendSettle(b []byte, e *Entry, n int64, s *Settlement) []byte {
 
 func (f *fields) line(l *Line) {
 	f.b, f.comma = append(f.b, '{'), false
+	f.number("attempt", int64(l.Attempt))
 	f.text("endpoint", l.Endpoint)
 	f.text("model", l.Model)
 	u := &l.Usage
