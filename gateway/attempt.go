@@ -75,7 +75,7 @@ func (a *attempt) encode() (front, body []byte, err error) {
 	c := a.c
 	p, same := a.relay.(*passage)
 	if same || c.embeds {
-		if at := c.sketch.ModelAt[1]; at > 0 && at < 1<<10 && len(c.in.Body) > 8<<10 && !a.stream && a.ep.auth == nil {
+		if at := c.sketch.ModelAt[1]; at > 0 && at < 1<<10 && !a.stream && a.ep.auth == nil {
 			return slices.Concat(c.in.Body[:c.sketch.ModelAt[0]], a.ep.quoted), c.in.Body[at:], nil // the rest is long, and goes as it is
 		}
 		body = dialect.SetModel(c.in.Body, c.sketch, a.ep.Name)

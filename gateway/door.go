@@ -235,9 +235,8 @@ func (v *visit) bearer() string {
 // read reads the body, which may be neither too large nor too slow.
 func (v *visit) read() ([]byte, error) {
 	limit := v.g.cfg.MaxBody
-	tooLarge := decouple.Errorf(decouple.TooLarge, "the request is larger than %d MB", limit>>20)
 	if v.r.ContentLength > limit {
-		return nil, tooLarge
+		return nil, v.tooLarge()
 	}
 	rc := http.NewResponseController(v.w)
 	_ = rc.SetReadDeadline(time.Now().Add(v.g.cfg.BodyTime)) // where it cannot be set, the server's own limits hold
@@ -254,9 +253,13 @@ func (v *visit) read() ([]byte, error) {
 	case err != nil:
 		return nil, decouple.Errorf(decouple.Invalid, "the request's body could not be read: %w", err)
 	case int64(len(body)) > limit:
-		return nil, tooLarge
+		return nil, v.tooLarge()
 	}
 	return body, nil
+}
+
+func (v *visit) tooLarge() error {
+	return decouple.Errorf(decouple.TooLarge, "the request is larger than %d MB", v.g.cfg.MaxBody>>20)
 }
 
 // complete is a call of a model.

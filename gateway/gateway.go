@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -185,7 +184,16 @@ func (g *Gateway) signed(r *http.Request, body []byte) (Caller, error) {
 
 // newID makes an id that nobody guesses and nobody has had before.
 func newID(prefix string) string {
-	return prefix + "_" + strings.ToLower(rand.Text()[:20])
+	const letters = "abcdefghijklmnopqrstuvwxyz234567"
+	var b [40]byte
+	n := copy(b[:16], prefix)
+	b[n] = '_'
+	id := b[n+1 : n+21]
+	_, _ = rand.Read(id) // never fails
+	for i := range id {
+		id[i] = letters[id[i]&31]
+	}
+	return string(b[:n+21])
 }
 
 // dice is a random number for the router, which has none of its own.
