@@ -211,6 +211,7 @@ func (c *call) serve(ctx context.Context, out *caller) error {
 		return nil
 	}
 	err := c.live(ctx, out)
+	out.relax()
 	c.made()
 	began := c.winner.Load() != nil
 	c.g.keep(c)

@@ -310,7 +310,32 @@ type caller struct {
 	v      *visit
 	c      *call
 	stream bool
-	copyTo *[]byte // what was written, for the cache
+	copyTo *[]byte   // what was written, for the cache
+	slow   time.Time // when the caller has to have taken what is written
+}
+
+// slowest is how long a caller may take to read what is written to it, and longWrite what counts as much to read.
+const (
+	slowest   = 2 * time.Minute
+	longWrite = 64 << 10
+)
+
+// hurry bounds how long the next write may take. Setting a deadline costs more than an eighth of the patience is worth.
+func (o *caller) hurry(size int) {
+	if !o.stream && size < longWrite {
+		return
+	}
+	if now := time.Now(); o.slow.Sub(now) < slowest-slowest/8 {
+		o.slow = now.Add(slowest)
+		_ = http.NewResponseController(o.v.w).SetWriteDeadline(o.slow) // where it cannot be set, the server's own limits hold
+	}
+}
+
+// relax takes the bound away from the connection, which serves other requests after this one.
+func (o *caller) relax() {
+	if !o.slow.IsZero() {
+		_ = http.NewResponseController(o.v.w).SetWriteDeadline(time.Time{})
+	}
 }
 
 // begin sends the status and the headers.
@@ -340,6 +365,7 @@ func (o *caller) write(p []byte) error {
 	if a != nil && a.gone.Load() {
 		return nil // it is read on for its usage only
 	}
+	o.hurry(len(p))
 	if _, err := o.v.w.Write(p); err != nil {
 		if a != nil && a.drain() {
 			return nil

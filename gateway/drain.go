@@ -48,6 +48,9 @@ func (l lifeline) Err() error {
 	return err
 }
 
+// Value gives nothing: package context would find the caller's own context by it, and go past AfterFunc.
+func (l lifeline) Value(any) any { return nil }
+
 // AfterFunc has f called when the endpoint is to be hung up on.
 func (l lifeline) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(l.Context, func() {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
@@ -125,7 +126,39 @@ func (v *visit) answerJSON(x any) error {
 	return v.reply(http.StatusOK, b)
 }
 
-// count says how many tokens a request has. It is an estimate, from above: the tokenizers of most models are their makers' own.
+// countTime is how long a provider may take to count.
+const countTime = 10 * time.Second
+
+// counted is the provider's own count, where one of the call's endpoints counts in the caller's words; nil is that none has.
+func (c *call) counted(ctx context.Context) []byte {
+	if c.sketch.ModelAt[1] == 0 {
+		return nil
+	}
+	for _, id := range c.need.Endpoints {
+		ep := c.world.endpoints[id]
+		if ep.Provider != providerAnthropic {
+			continue
+		}
+		path := strings.Replace(ep.whole, "/messages", "/messages/count_tokens", 1)
+		body := dialect.SetModel(c.in.Body, c.sketch, ep.Name)
+		header, err := ep.authorize(ctx, path, ep.header, body)
+		if err != nil {
+			continue
+		}
+		resp, err := c.g.http.Do(ctx, &transport.Request{Method: http.MethodPost, Target: ep.target, Path: path, Header: header, Body: body, FirstByte: countTime})
+		if err != nil {
+			continue
+		}
+		count, err := resp.Whole(maxFault)
+		_ = resp.Close() // it was read to its end, or is of no use
+		if err == nil && resp.Status == http.StatusOK {
+			return count
+		}
+	}
+	return nil
+}
+
+// count says how many tokens a request has: by the provider that will be asked, or as an estimate from above, since the tokenizers of most models are their makers' own.
 func (v *visit) count() error {
 	s, err := dialect.SketchOf(v.door, dialect.Inbound{Body: v.body, Model: v.model})
 	if err != nil {
@@ -135,6 +168,9 @@ func (v *visit) count() error {
 	c.asked, c.sketch, c.in = s.Model, s, dialect.Inbound{Body: v.body}
 	if err := c.choose(); err != nil {
 		return err
+	}
+	if body := c.counted(v.r.Context()); body != nil {
+		return v.reply(http.StatusOK, body)
 	}
 	v.w.Header().Set("X-Decouple-Estimated", "true")
 	if v.door == dialect.Generate {
@@ -153,7 +189,7 @@ func ListModels(ctx context.Context, acc credential.Account) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ep := &endpoint{target: target}
+	ep := &endpoint{target: target.Private()}
 	if err := ep.prove(acc); err != nil {
 		return nil, err
 	}
@@ -164,7 +200,7 @@ func ListModels(ctx context.Context, acc credential.Account) ([]string, error) {
 	}
 	client := transport.New(transport.Config{})
 	defer client.CloseIdle()
-	resp, err := client.Do(ctx, &transport.Request{Method: http.MethodGet, Target: target, Path: path, Header: header})
+	resp, err := client.Do(ctx, &transport.Request{Method: http.MethodGet, Target: ep.target, Path: path, Header: header})
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,11 @@ import (
 	"decouple.dev/decouple/gateway/transport"
 )
 
-const providerBuiltin = "builtin"
+const (
+	providerBuiltin    = "builtin"
+	providerCompatible = "compatible" // a server that the operator has named, wherever it is
+	providerAnthropic  = "anthropic"
+)
 
 // world is what the gateway knows at one time. It is never changed: a new one takes its place.
 type world struct {
@@ -106,6 +110,9 @@ func newEndpoint(e catalog.Endpoint, account credential.Account) (*endpoint, err
 	}
 	if ep.target, err = transport.NewTarget(e.URL); err != nil {
 		return nil, err
+	}
+	if account.Private || e.Provider == providerCompatible {
+		ep.target = ep.target.Private()
 	}
 	ep.whole, ep.streamed = pathOf(catalog.CallURL(e, false)), pathOf(catalog.CallURL(e, true))
 	vectors := e

@@ -41,6 +41,7 @@ type accountNode struct {
 	Tier     string            `yaml:"tier"`
 	Global   bool              `yaml:"global"`
 	Labels   []string          `yaml:"labels"`
+	Private  bool              `yaml:"private"`
 }
 
 // patienceNode is how long calls may take, in the config file.
@@ -128,7 +129,7 @@ func (a *app) accountOf(n *yaml.Node) (credential.Account, error) {
 	if in.Name == "" {
 		in.Name = in.Provider
 	}
-	acc := credential.Account{Name: in.Name, Provider: in.Provider, URL: in.URL, Project: in.Project, Regions: in.Regions, Tier: in.Tier, Global: in.Global, Labels: in.Labels, From: orWord(in.Key, in.Secret)}
+	acc := credential.Account{Name: in.Name, Provider: in.Provider, URL: in.URL, Project: in.Project, Regions: in.Regions, Tier: in.Tier, Global: in.Global, Labels: in.Labels, Private: in.Private, From: orWord(in.Key, in.Secret)}
 	if len(in.Models) > 0 {
 		acc.Models = map[catalog.ModelID]string{}
 		for id, own := range in.Models {

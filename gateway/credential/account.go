@@ -21,6 +21,7 @@ type Account struct {
 	Tier     string                     // of its limits
 	Global   bool                       // calls may be answered in all regions, where the provider can
 	Labels   []string
+	Private  bool   // its URL may lead to addresses of a private network: the operator has named it
 	From     string // where its proof comes from, for people: OPENAI_API_KEY
 }
 
