@@ -9,11 +9,16 @@
 //   - builtin: what can be said without a model? A deterministic extractive model.
 //   - registry: who are they, what may they? Agent files.
 //   - knowledge: what do we know? Notes and documents: capture, index, search, quote.
-//   - gateway: how do we reach a model? gateway/dialect turns wire formats into [Message] and back.
+//   - catalog: which models are there, where, and at what price? Dated price data, aliases, what an account gives access to.
+//   - meter: what does a call cost? To the nano-dollar, with one rounding.
+//   - gateway: how do we reach a model? One door in the words of every vendor; below it gateway/route (which endpoint takes this call, and why?),
+//     gateway/dialect (wire formats into [Message] and back), gateway/ledger (what was spent, and what may be), gateway/credential (what proves
+//     who calls?) and gateway/transport (the wire itself).
+//   - sim: what would the clouds do? Simulated ones on this machine, with quotas, faults and invoices.
 //   - engine: what happens next? The agent loop as a pure state machine and the driver that performs its effects.
 //   - tool: what can an agent do? The tools that agents call.
 //   - research: what is true about this question? Lead, researchers, writer, citation check, report, evaluation.
-//   - api: what can a program ask? Today the owner's socket, by which other terminals reach a running process.
+//   - api: what can a program ask? The HTTP interface, and the owner's socket by which other terminals reach a running process.
 //   - cmd/decouple: how does it start?
 //
 // # Glossary
