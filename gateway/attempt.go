@@ -39,7 +39,6 @@ type attempt struct {
 	done     chan struct{} // closed when it has let go; nil where it is the call's only one
 	failed   *failure
 	spent    spending
-	note     Attempt
 }
 
 // run asks the endpoint and relays what it answers, but for the last piece. A nil failure means that the answer is whole.

@@ -6,7 +6,6 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
-	"decouple.dev/decouple/gateway/dialect"
 	"decouple.dev/decouple/gateway/route"
 )
 
@@ -51,47 +50,39 @@ type Attempt struct {
 // keptRecords is how many calls a node can explain.
 const keptRecords = 20_000
 
-// past keeps the newest calls. They are written down as they are asked for: a call costs a pointer.
+// past keeps the newest records.
 type past struct {
 	mu    sync.Mutex
-	ring  [keptRecords]*call
+	ring  [keptRecords]*Record
 	next  int
 	place map[string]int
 }
 
 func newPast() *past { return &past{place: make(map[string]int, keptRecords)} }
 
-func (p *past) add(c *call) {
+func (p *past) add(r *Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.ring[p.next]; old != nil {
-		delete(p.place, old.id)
+		delete(p.place, old.ID)
 	}
-	p.ring[p.next] = c
-	p.place[c.id] = p.next
+	p.ring[p.next] = r
+	p.place[r.ID] = p.next
 	p.next = (p.next + 1) % keptRecords
 }
 
 // keep remembers a call that has ended, without what the caller and the model said.
-func (g *Gateway) keep(c *call) {
-	c.in.Body, c.parsed, c.unread, c.tell, c.restart, c.entry, c.answer, c.copied = nil, nil, nil, nil, nil, nil, nil, nil
-	c.sketch, c.need, c.world, c.server = dialect.Sketch{}, route.Need{}, nil, nil
-	for _, a := range c.attempts {
-		a.note = a.summary()
-		a.relay, a.out, a.ep = nil, nil, nil
-	}
-	g.past.add(c)
-}
+func (g *Gateway) keep(c *call) { g.past.add(c.record()) }
 
 // Explain says how a call of a tenant went, and why.
 func (g *Gateway) Explain(tenant decouple.TenantID, id string) (Record, error) {
 	g.past.mu.Lock()
 	defer g.past.mu.Unlock()
 	at, ok := g.past.place[id]
-	if !ok || g.past.ring[at].who.Tenant != tenant {
+	if !ok || g.past.ring[at].Tenant != tenant {
 		return Record{}, decouple.Errorf(decouple.NotFound, "there is no decision %s at this node, which remembers its last %d: ask the node that made it, named in x-decouple-node", id, keptRecords)
 	}
-	return g.past.ring[at].record(), nil
+	return *g.past.ring[at], nil
 }
 
 // Recent lists the newest calls of a tenant, newest first.
@@ -100,27 +91,29 @@ func (g *Gateway) Recent(tenant decouple.TenantID, limit int) []Record {
 	defer g.past.mu.Unlock()
 	out := []Record{}
 	for i := 1; i <= keptRecords && len(out) < limit; i++ {
-		c := g.past.ring[(g.past.next-i+keptRecords)%keptRecords]
-		if c == nil {
+		r := g.past.ring[(g.past.next-i+keptRecords)%keptRecords]
+		if r == nil {
 			break
 		}
-		if c.who.Tenant == tenant {
-			out = append(out, c.record())
+		if r.Tenant == tenant {
+			out = append(out, *r)
 		}
 	}
 	return out
 }
 
 // record writes a call down.
-func (c *call) record() Record {
-	r := Record{
+func (c *call) record() *Record {
+	r := &Record{
 		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Run: c.run, Asked: c.asked, Format: string(c.door), Class: c.class, Labels: c.labels,
 		Stream: c.stream, Strategy: c.alias.Strategy, Began: c.began, Took: c.took, Decisions: c.decisions, Cache: c.status, Usage: c.used, Outcome: c.outcome, Why: c.why,
 	}
-	for _, a := range c.attempts {
-		r.Attempts = append(r.Attempts, a.note)
+	attempts := c.list()
+	r.Attempts = make([]Attempt, 0, len(attempts))
+	for _, a := range attempts {
+		r.Attempts = append(r.Attempts, a.summary())
 		if a.failed == nil {
-			r.Chosen = a.note.Endpoint
+			r.Chosen = a.ep.ID
 		}
 	}
 	return r

@@ -139,8 +139,9 @@ func (g *Gateway) Try(ctx context.Context, who Caller, id catalog.EndpointID) (T
 	t := Trial{Endpoint: id, OK: err == nil, Took: c.took, Usage: c.used, Decision: c.id}
 	_, _, _, t.Priced = c.world.list(ep, c.began)
 	g.keep(c)
-	for _, a := range c.attempts {
-		t.FirstToken, t.Source, t.Status = a.note.FirstToken, a.note.Source, a.note.Status
+	for _, a := range c.list() {
+		s := a.summary()
+		t.FirstToken, t.Source, t.Status = s.FirstToken, s.Source, s.Status
 	}
 	if err != nil {
 		t.Kind, t.Error = decouple.KindOf(err), err.Error()

@@ -33,6 +33,7 @@ type options struct {
 	rounds   int
 	streams  int // of truncation
 	open     int // streams open at once
+	soakFor  time.Duration
 }
 
 func main() {
@@ -51,10 +52,11 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each measurement is repeated")
 	flag.IntVar(&o.streams, "streams", 100_000, "streams that are looked at for truncation")
 	flag.IntVar(&o.open, "open", 5000, "streams that are open at once")
+	flag.DurationVar(&o.soakFor, "soak", 10*time.Minute, "how long the mixed load of soak lasts, which runs only where -only names it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute+o.soakFor)
 	defer cancel()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "gateway:", err)
@@ -70,7 +72,7 @@ type scenario struct {
 
 func scenarios() []scenario {
 	return []scenario{
-		{"saturation", saturation}, {"latency", latency}, {"streams", chunkLatency}, {"open", openStreams}, {"overload", overload}, {"failover", failover}, {"truncation", truncation},
+		{"saturation", saturation}, {"latency", latency}, {"streams", chunkLatency}, {"open", openStreams}, {"overload", overload}, {"failover", failover}, {"truncation", truncation}, {"soak", soak},
 	}
 }
 
@@ -121,7 +123,7 @@ const (
 )
 
 func run(ctx context.Context, o options) (err error) {
-	chosen := scenarios()
+	chosen := slices.DeleteFunc(scenarios(), func(s scenario) bool { return s.name == "soak" })
 	if o.only != "" {
 		names := strings.Split(o.only, ",")
 		for _, n := range names {
@@ -129,7 +131,7 @@ func run(ctx context.Context, o options) (err error) {
 				return fmt.Errorf("there is no measurement %q: there are %s", n, strings.Join(scenarioNames(), ", "))
 			}
 		}
-		chosen = slices.DeleteFunc(chosen, func(s scenario) bool { return !slices.Contains(names, s.name) })
+		chosen = slices.DeleteFunc(scenarios(), func(s scenario) bool { return !slices.Contains(names, s.name) })
 	}
 	if o.quick {
 		o.rounds, o.streams, o.open = 1, o.streams/20, o.open/10
