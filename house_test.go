@@ -35,6 +35,7 @@ var rooms = map[string][]string{
 	"sim":                     {"builtin", "catalog", "gateway/dialect"},
 	"gateway/ledger":          {"journal", "meter"},
 	"gateway/transport":       {},
+	"gateway/telemetry":       {"catalog", "gateway", "gateway/ledger", "gateway/route"},
 	"registry":                {"journal"},
 	"knowledge":               {"journal", "knowledge/document", "prose"},
 	"knowledge/document":      {"prose"},

@@ -207,6 +207,7 @@ func (c *call) request() (*decouple.Request, error) {
 
 // serve answers a caller at a door.
 func (c *call) serve(ctx context.Context, out *caller) error {
+	out.v.told = true
 	if c.alias.Cache > 0 && c.fromCache(ctx, out) {
 		return nil
 	}

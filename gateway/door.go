@@ -54,6 +54,7 @@ type visit struct {
 	body   []byte
 	model  string // where the path names it
 	stream bool   // where the path says so
+	told   bool   // the call is one that the watcher is told of at its end
 }
 
 // door is one way in.
@@ -76,6 +77,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = d.do(v)
 	}
 	if err != nil && !errors.Is(err, errAnswered) {
+		v.turnedAway(err)
 		v.refuse(err)
 	}
 }

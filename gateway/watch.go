@@ -20,9 +20,18 @@ type Tracer interface {
 	Traceparent(call, parent string, n int) string
 }
 
+// turnedAway tells whoever watches of a request that was refused before it was a call: there is nothing of it but a door and the kind of error.
+func (v *visit) turnedAway(err error) {
+	if v.told || v.g.cfg.Watch == nil {
+		return
+	}
+	c := call{door: v.door}
+	v.g.cfg.Watch.Called(&Facts{Door: c.doorName(), Tenant: v.who.Tenant, Key: v.who.Key, Kind: decouple.KindOf(err)})
+}
+
 // Facts are what is counted of a call: nothing that the caller or the model said.
 type Facts struct {
-	ID       string
+	ID       string // empty of a request that was refused at the door
 	Tenant   decouple.TenantID
 	Key      string
 	Team     string

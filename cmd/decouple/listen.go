@@ -73,7 +73,7 @@ func (a *app) listen(ctx context.Context, o *owner, p plan, l listen) (stop func
 		scheme, at = "https", tls.NewListener(at, config)
 	}
 	s := o.server(p)
-	s.Keys, s.Metrics, s.Gateway = registry.NewKeys(o.store), o.hub.Metrics(), o.gateway
+	s.Keys, s.Metrics, s.Gateway = registry.NewKeys(o.store), o.hub.Metrics(o.counts), o.gateway
 	bearer, made, err := s.Keys.First(ctx)
 	if err != nil {
 		return nil, errors.Join(err, at.Close())

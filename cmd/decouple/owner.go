@@ -16,6 +16,7 @@ import (
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/gateway"
 	"decouple.dev/decouple/gateway/ledger"
+	"decouple.dev/decouple/gateway/telemetry"
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
@@ -50,18 +51,21 @@ type plan struct {
 
 // owner is the process that writes a data folder, with all rooms plugged together.
 type owner struct {
-	dir     string
-	store   journal.Store
-	library *knowledge.Library
-	notes   *knowledge.Base // of the local tenant
-	engine  *engine.Engine
-	agents  *registry.Set
-	reports *research.Collector
-	hub     *api.Hub
-	ledger  *ledger.Ledger
-	gateway *gateway.Gateway
-	stop    context.CancelFunc
-	served  chan error
+	dir      string
+	store    journal.Store
+	library  *knowledge.Library
+	notes    *knowledge.Base // of the local tenant
+	engine   *engine.Engine
+	agents   *registry.Set
+	reports  *research.Collector
+	hub      *api.Hub
+	ledger   *ledger.Ledger
+	gateway  *gateway.Gateway
+	sends    telemetry.Settings
+	counts   *telemetry.Counts   // nil counts nothing
+	exporter *telemetry.Exporter // nil sends nothing
+	stop     context.CancelFunc
+	served   chan error
 }
 
 // own opens a data folder for writing and lets other terminals reach this process. Conflict says that another process owns it.
@@ -80,7 +84,7 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 		}
 		store = &recorded{Store: store, out: f}
 	}
-	o := &owner{dir: dir, store: store}
+	o := &owner{dir: dir, store: store, sends: a.sends()}
 	if err := o.plug(ctx, p); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
@@ -142,8 +146,14 @@ func (o *owner) models(p plan) (engine.Model, error) {
 	if p.serves {
 		cfg.Keys = &doorKeys{keys: registry.NewKeys(o.store)}
 	}
+	if err := o.watch(&cfg, p); err != nil {
+		return nil, err
+	}
 	if o.gateway, err = gateway.New(cfg); err != nil {
 		return nil, err
+	}
+	if o.counts != nil {
+		o.counts.Show(o.gateway)
 	}
 	agents := p.model.Agents
 	agents.Gateway = o.gateway
@@ -215,6 +225,7 @@ func (o *owner) close() error {
 		errs = append(errs, o.gateway.Close(ctx))
 		cancel()
 	}
+	errs = append(errs, o.flush())
 	if o.ledger != nil {
 		errs = append(errs, o.ledger.Close())
 	}
