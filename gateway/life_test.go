@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -40,7 +41,7 @@ func books(t *testing.T, c *gateway.Config) *ledger.Ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Ledger, c.Store = l, gateway.JournalResponses{Store: store}
+	c.Ledger, c.Store = l, &gateway.JournalResponses{Store: store}
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)
@@ -328,4 +329,50 @@ func must(v any) []byte {
 		panic(err)
 	}
 	return b
+}
+
+// TestTakeover has a node die while it makes a response in the background: another one makes it.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	hold := make(chan struct{})
+	up := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-hold:
+		}
+	}, status(200, whole))
+	var store gateway.ResponseStore
+	first := open(t, func(c *gateway.Config) { books(t, c); c.Node, store = "first", c.Store }, at("one", up.URL))
+	t.Cleanup(func() { close(hold) })
+	resp := post(t, first, "/v1/responses", `{"model":"smart","input":"later","background":true}`)
+	var begun struct{ ID string }
+	if err := json.Unmarshal([]byte(text(t, resp)), &begun); err != nil || begun.ID == "" {
+		t.Fatal(err, begun)
+	}
+	for len(up.requests()) == 0 {
+		if t.Context().Err() != nil {
+			t.Fatal("nobody was asked")
+		}
+		runtime.Gosched()
+	}
+	second := open(t, func(c *gateway.Config) { c.Node, c.Store = "second", store }, at("one", up.URL))
+	if err := second.Takeover(t.Context(), func(decouple.NodeID) bool { return true }); err != nil || len(up.requests()) != 1 {
+		t.Fatalf("%v, %d requests: it was taken from a node that is alive", err, len(up.requests()))
+	}
+	if err := second.Takeover(t.Context(), func(decouple.NodeID) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		r, err := store.Get(t.Context(), "local", begun.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Object != nil {
+			if !strings.Contains(string(r.Object), `"completed"`) || !strings.Contains(string(r.Object), "whole") {
+				t.Errorf("%s", r.Object)
+			}
+			return
+		}
+		runtime.Gosched()
+	}
 }

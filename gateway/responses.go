@@ -270,6 +270,9 @@ func (g *Gateway) make(r *StoredResponse) {
 	if again, err := g.cfg.Store.Get(last, r.Tenant, r.ID); err == nil { // a wish to cancel has moved the stream
 		*r = again
 	}
+	if r.Object != nil || r.Node != g.cfg.Node {
+		return // it was canceled, or another node has taken it over
+	}
 	r.Object = pendingObject(r, sketch.Model, status, g.faultOf(err))
 	if err := g.cfg.Store.Commit(last, r, ResponseEnded); err != nil {
 		g.log.Error("a response in the background could not be ended", "response", r.ID, "error", err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"sync"
 	"time"
 
 	"decouple.dev/decouple"
@@ -51,6 +52,10 @@ type ResponseStore interface {
 // JournalResponses keeps responses in a journal.
 type JournalResponses struct {
 	Store journal.Store
+
+	mu   sync.Mutex // of Unfinished
+	upTo decouple.Position
+	open map[decouple.Stream]bool
 }
 
 // responseEvent is the payload of all the kinds. What is longer than an event may be is in a blob.
@@ -75,7 +80,7 @@ type kept struct {
 const inEvent = 16 << 10
 
 // Commit adds an event to the stream of r at the place that r was read at: Conflict if somebody else was first.
-func (s JournalResponses) Commit(ctx context.Context, r *StoredResponse, kind decouple.EventKind) error {
+func (s *JournalResponses) Commit(ctx context.Context, r *StoredResponse, kind decouple.EventKind) error {
 	e := responseEvent{}
 	var pins []decouple.BlobID
 	put := func(b []byte) (kept, error) {
@@ -124,7 +129,7 @@ func (s JournalResponses) Commit(ctx context.Context, r *StoredResponse, kind de
 }
 
 // Get reads a response.
-func (s JournalResponses) Get(ctx context.Context, t decouple.TenantID, id string) (StoredResponse, error) {
+func (s *JournalResponses) Get(ctx context.Context, t decouple.TenantID, id string) (StoredResponse, error) {
 	events, err := s.Store.Read(ctx, decouple.Stream{Tenant: t, Kind: StreamResponse, ID: id}, 0, 0)
 	if err != nil {
 		return StoredResponse{}, err
@@ -145,7 +150,7 @@ func (s JournalResponses) Get(ctx context.Context, t decouple.TenantID, id strin
 	return r, nil
 }
 
-func (s JournalResponses) apply(ctx context.Context, r *StoredResponse, e decouple.Event) error {
+func (s *JournalResponses) apply(ctx context.Context, r *StoredResponse, e decouple.Event) error {
 	var p responseEvent
 	if err := json.Unmarshal(e.Payload, &p); err != nil {
 		return decouple.Errorf(decouple.Internal, "the event %s of the response %s cannot be read: %w", e.ID, r.ID, err)
@@ -184,12 +189,15 @@ func (s JournalResponses) apply(ctx context.Context, r *StoredResponse, e decoup
 	return err
 }
 
-// Unfinished lists the responses that were begun in the background and are not there yet.
-func (s JournalResponses) Unfinished(ctx context.Context) ([]StoredResponse, error) {
-	open := map[decouple.Stream]bool{}
-	var order []decouple.Stream
-	for after := decouple.Position(0); ; {
-		events, err := s.Store.Scan(ctx, journal.Filter{Kind: StreamResponse, After: after})
+// Unfinished lists the responses that were begun in the background and are not there yet. It reads what is new since it was last asked.
+func (s *JournalResponses) Unfinished(ctx context.Context) ([]StoredResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[decouple.Stream]bool{}
+	}
+	for {
+		events, err := s.Store.Scan(ctx, journal.Filter{Kind: StreamResponse, After: s.upTo})
 		if err != nil {
 			return nil, err
 		}
@@ -197,24 +205,20 @@ func (s JournalResponses) Unfinished(ctx context.Context) ([]StoredResponse, err
 			break
 		}
 		for _, e := range events {
-			after = e.Position
+			s.upTo = e.Position
 			switch e.Kind {
 			case ResponseCreated:
 				var p responseEvent
 				if json.Unmarshal(e.Payload, &p) == nil && p.Background {
-					open[e.Stream] = true
-					order = append(order, e.Stream)
+					s.open[e.Stream] = true
 				}
 			case ResponseEnded, ResponseDeleted:
-				delete(open, e.Stream)
+				delete(s.open, e.Stream)
 			}
 		}
 	}
 	var out []StoredResponse
-	for _, st := range order {
-		if !open[st] {
-			continue
-		}
+	for st := range s.open {
 		r, err := s.Get(ctx, st.Tenant, st.ID)
 		if err != nil {
 			return nil, err

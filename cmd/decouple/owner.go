@@ -116,7 +116,7 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	if p.watch != nil {
 		watch = func(s engine.Signal) { p.watch(s); o.hub.Signal(s) }
 	}
-	answers, err := o.models(p)
+	answers, err := o.models(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 const drainTime = 10 * time.Second
 
 // models opens the gateway, with the ledger of what it spends.
-func (o *owner) models(p plan) (engine.Model, error) {
+func (o *owner) models(ctx context.Context, p plan) (engine.Model, error) {
 	if p.model == nil {
 		cat, err := catalog.Embedded()
 		if err != nil {
@@ -142,7 +142,10 @@ func (o *owner) models(p plan) (engine.Model, error) {
 		return nil, err
 	}
 	cfg := p.model.cfg
-	cfg.Ledger, cfg.Store, cfg.Node = o.ledger, gateway.JournalResponses{Store: o.store}, p.node.ID
+	cfg.Ledger, cfg.Store = o.ledger, &gateway.JournalResponses{Store: o.store}
+	if cfg.Node, err = o.node(ctx); err != nil {
+		return nil, err
+	}
 	if p.serves {
 		cfg.Keys = &doorKeys{keys: registry.NewKeys(o.store)}
 	}
@@ -159,6 +162,44 @@ func (o *owner) models(p plan) (engine.Model, error) {
 	agents.Gateway = o.gateway
 	return agents, nil
 }
+
+// node is the name under which this process holds its lease.
+func (o *owner) node(ctx context.Context) (decouple.NodeID, error) {
+	nodes, err := o.store.Nodes(ctx)
+	for _, n := range nodes {
+		if n.Epoch == o.store.Epoch() {
+			return n.ID, err
+		}
+	}
+	return "", err
+}
+
+// takeOver makes the responses in the background that nodes had begun which are not alive any more, until ctx ends.
+func (o *owner) takeOver(ctx context.Context, log *slog.Logger) {
+	tick := time.NewTicker(takeOverEvery)
+	defer tick.Stop()
+	for {
+		alive := map[decouple.NodeID]bool{}
+		nodes, err := o.store.Nodes(ctx)
+		for _, n := range nodes {
+			alive[n.ID] = alive[n.ID] || n.Alive
+		}
+		if err == nil {
+			err = o.gateway.Takeover(ctx, func(n decouple.NodeID) bool { return alive[n] })
+		}
+		if err != nil && ctx.Err() == nil && log != nil {
+			log.Warn("responses in the background could not be looked after", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// takeOverEvery is how often a node looks for responses that nobody makes any more.
+const takeOverEvery = 5 * time.Second
 
 // baseConfig is how notes are opened; without a writer they can only be read.
 func baseConfig(dir string, from knowledge.Source, to knowledge.Writer) knowledge.Config {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,22 +99,21 @@ func (a *app) serveNode(ctx context.Context, p plan, l listen) error {
 	if err := o.takeUp(ctx); err != nil {
 		return errors.Join(err, o.close())
 	}
-	nodes, err := o.store.Nodes(ctx)
-	if err != nil {
+	if p.node.ID, err = o.node(ctx); err != nil {
 		return errors.Join(err, o.close())
 	}
-	for _, n := range nodes {
-		if n.Epoch == o.store.Epoch() {
-			p.node.ID = n.ID
-			a.say("node %s is at work; %s; stop it with Ctrl-C", n.ID, p.model.Describe())
-		}
-	}
+	a.say("node %s is at work; %s; stop it with Ctrl-C", p.node.ID, p.model.Describe())
 	stop, err := a.listen(ctx, o, p, l)
 	if err != nil {
 		return errors.Join(err, o.close())
 	}
+	looking, enough := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	work.Go(func() { o.takeOver(looking, p.log) })
 	err = o.engine.Serve(ctx)
 	a.say("stopping: what was under way is handed over")
+	enough()
+	work.Wait()
 	return errors.Join(err, stop(), o.close())
 }
 
