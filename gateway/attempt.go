@@ -37,13 +37,15 @@ type attempt struct {
 	gone     atomic.Bool // the caller has gone; what still comes is read for its usage only
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed when it has let go; nil where it is the call's only one
+	status   int           // of HTTP, of the answer; 0 is that none came
+	over     bool          // guarded by the call's lock, as are failed and spent
 	failed   *failure
 	spent    spending
 }
 
 // run asks the endpoint and relays what it answers, but for the last piece. A nil failure means that the answer is whole.
 func (a *attempt) run(ctx context.Context) *failure {
-	a.began = time.Now()
+	a.began, a.sent, a.status = time.Now(), false, 0
 	defer func() { a.ended = time.Now() }()
 	if a.ep.Provider == providerBuiltin {
 		return a.local(ctx)
@@ -59,7 +61,7 @@ func (a *attempt) run(ctx context.Context) *failure {
 	}
 	defer func() { _ = resp.Close() }()
 	a.c.g.heard(a, limitsOf(resp.Header, time.Now()))
-	if resp.Status != http.StatusOK {
+	if a.status = resp.Status; a.status != http.StatusOK {
 		return a.refused(resp)
 	}
 	if err := a.read(resp); err != nil {

@@ -332,6 +332,7 @@ func (c *call) ask(ctx context.Context, a *attempt) (route.Advice, *failure) {
 	err := c.enlist(ctx, a)
 	if err != nil {
 		f := &failure{kind: decouple.KindOf(err), what: route.Canceled, said: err.Error()}
+		a.end(f)
 		return c.g.end(a, f), f
 	}
 	f := a.run(ctx)
@@ -341,7 +342,7 @@ func (c *call) ask(ctx context.Context, a *attempt) (route.Advice, *failure) {
 	if f == nil {
 		f = c.conclude(ctx, a)
 	}
-	a.failed = f
+	a.end(f)
 	advice := c.g.end(a, f)
 	if f != nil && c.winner.Load() == a && c.restart == nil {
 		a.relay.fail(c.g.faultOf(f.err()))

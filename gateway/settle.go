@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"decouple.dev/decouple"
@@ -22,8 +23,8 @@ type spending struct {
 const (
 	// fastest is more tokens a second than any endpoint writes: what one can have written since a time is less.
 	fastest = 3000
-	// unread is how many tokens an endpoint may have written that had not come here yet.
-	unread = 64
+	// unread is how many tokens an endpoint may have written that had not come here yet, or writes until it learns that it was hung up on.
+	unread = 1000
 	// defaultOut is the limit of an answer whose request and model name none.
 	defaultOut = 8192
 )
@@ -99,14 +100,16 @@ func (c *call) enlist(ctx context.Context, a *attempt) error {
 		return nil
 	}
 	var more ledger.Amount
-	for _, before := range c.list() {
+	c.mu.Lock()
+	for _, before := range c.attempts {
 		if before == a {
 			break
 		}
-		if before.failed == nil || before.spent.billed {
+		if !before.over || before.spent.billed {
 			more, _ = c.ceiling(a.ep)
 		}
 	}
+	c.mu.Unlock()
 	return c.entry.Attempt(ctx, string(a.ep.ID), string(a.ep.Model), more)
 }
 
@@ -122,7 +125,7 @@ func (a *attempt) bill() {
 	case a.whole():
 		s.source = ledger.Estimated
 		s.usage = decouple.Usage{TokensIn: a.c.sketch.TokensIn, TokensOut: int64(t.written)/3 + 1, Estimated: true}
-	case !a.sent || a.failed != nil && a.failed.fault != nil && !t.moved:
+	case !a.sent || a.status != 0 && a.status != http.StatusOK: // refused; an error inside a 200 is an answer that broke off
 		a.spent = spending{source: ledger.Reported, priced: true}
 		return
 	default:
@@ -130,15 +133,28 @@ func (a *attempt) bill() {
 		s.usage = decouple.Usage{TokensIn: max(a.c.sketch.TokensIn, t.usage.TokensIn), TokensOut: max(a.mayHaveWritten(), t.usage.TokensOut), Estimated: true}
 	}
 	p, ok := a.c.world.priceAt(a.ep, a.c.began)
-	if s.priced = ok; ok {
+	switch s.priced = ok; {
+	case ok && s.source == ledger.Reported:
 		s.usage.Cost = meter.Cost(*p, a.ep.Region, a.tier(), s.usage)
+	case ok: // what the cache took of it is not known, and writing to that may cost more
+		s.usage.Cost = meter.Ceiling(*p, a.ep.Region, a.tier(), s.usage)
 	}
 	a.spent = s
 }
 
+// end keeps how an attempt ended, and what it is likely to be billed: that is known from then on, and not when the call is settled much later.
+func (a *attempt) end(f *failure) {
+	a.c.mu.Lock()
+	defer a.c.mu.Unlock()
+	a.failed, a.over = f, true
+	if !a.c.settled && !a.began.IsZero() {
+		a.bill()
+	}
+}
+
 // whole says that the end of the answer was seen.
 func (a *attempt) whole() bool {
-	return a.failed == nil || a.failed.what == route.OK || a.failed.what == unchecked || a.ended.After(a.began) && a.relay.done()
+	return a.failed == nil || a.failed.what == route.OK || a.failed.what == unchecked || a.failed.what == route.Empty || a.ended.After(a.began) && a.relay.done()
 }
 
 // tier is the tier of service that the answer was given in.
@@ -152,7 +168,7 @@ func (a *attempt) tier() string {
 // mayHaveWritten is the most that the endpoint can have written for an attempt whose end was not seen.
 func (a *attempt) mayHaveWritten() int64 {
 	most := a.c.maxOut(a.ep) * int64(max(a.c.sketch.Answers, 1))
-	if a.ep.drains {
+	if a.ep.drains || !a.stream {
 		return most
 	}
 	return min(most, unread+int64(time.Since(a.began).Seconds()*fastest))
@@ -173,7 +189,9 @@ func (c *call) settle(outcome ledger.Outcome) error {
 		if a.began.IsZero() {
 			continue
 		}
-		a.bill()
+		if !a.over {
+			a.bill()
+		}
 		if !a.first.IsZero() && s.First == 0 {
 			s.First = a.first.Sub(c.began)
 		}

@@ -69,8 +69,8 @@ func (w *world) priceAt(ep *endpoint, at time.Time) (*catalog.Price, bool) {
 // learned is what a server has refused before.
 type learned struct{ noUsage, newLimit bool }
 
-// drainers are the providers that bill a call to its end although the caller has hung up.
-var drainers = map[string]bool{"bedrock": true, "vertex": true, "gemini": true, "azure": true}
+// drainers are the providers that bill a call to its end although the caller has hung up, or do not say that they would not.
+var drainers = map[string]bool{"bedrock": true, "vertex": true, "gemini": true, "azure": true, "groq": true, "deepseek": true}
 
 // newWorld makes everything ready that calls need. An account that cannot be called is an error that names it.
 func newWorld(cat *catalog.Catalog, accounts []credential.Account, old *world) (*world, error) {
