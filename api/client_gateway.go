@@ -82,6 +82,11 @@ func (c *Client) ChangeKey(ctx context.Context, id string, scope *registry.Scope
 	return put[registry.Key](ctx, c, request{path: "/api/v1/keys/" + url.PathEscape(id), by: by}, NewScope{scope})
 }
 
+// SignKey lets a key sign requests in the manner of AWS, and gives what it signs with.
+func (c *Client) SignKey(ctx context.Context, id string, by decouple.Actor) (Signing, error) {
+	return post[Signing](ctx, c, request{path: "/api/v1/keys/" + url.PathEscape(id) + "/sigv4", by: by}, None{})
+}
+
 // put sends a value that takes the place of another.
 func put[Out, In any](ctx context.Context, c *Client, q request, in In) (Out, error) {
 	b, err := json.Marshal(in)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -314,4 +315,48 @@ func (c *call) changeKey(in NewScope) (registry.Key, error) {
 // NewScope is what a key may do at the gateway from now on.
 type NewScope struct {
 	Scope *registry.Scope `json:"scope,omitempty" jsonschema:"none takes all limits away"`
+}
+
+// Signing is what a key signs requests with, in the manner of AWS. The secret is shown only here.
+type Signing struct {
+	ID     string `json:"access_key_id"`
+	Secret string `json:"secret_access_key"`
+}
+
+// signKey lets a key sign.
+func (c *call) signKey(None) (Signing, error) {
+	k, err := c.keyring()
+	if err != nil {
+		return Signing{}, err
+	}
+	id := c.r.PathValue("id")
+	tenant, err := c.tenantOf(k, id)
+	if err != nil {
+		return Signing{}, err
+	}
+	return Sign(c.ctx(), k, NewSigning{tenant, id, c.Seal, c.who.Actor})
+}
+
+// NewSigning says which key is to sign, and how its secret is made and sealed.
+type NewSigning struct {
+	Tenant decouple.TenantID
+	Key    string
+	Seal   func(key string) (sealed []byte, secret string, err error)
+	By     decouple.Actor
+}
+
+// Sign lets a key sign requests, and gives what it signs with.
+func Sign(ctx context.Context, k *registry.Keys, n NewSigning) (Signing, error) {
+	if n.Seal == nil {
+		return Signing{}, decouple.Errorf(decouple.Unavailable, "this process seals no secrets: start one with `decouple serve`")
+	}
+	sealed, secret, err := n.Seal(n.Key)
+	if err != nil {
+		return Signing{}, err
+	}
+	_, err = k.Seal(ctx, n.Tenant, n.Key, sealed, n.By)
+	if err != nil {
+		return Signing{}, err
+	}
+	return Signing{n.Key, secret}, nil
 }

@@ -28,6 +28,7 @@ func withModels(t *testing.T, s *api.Server, store journal.Store) {
 	if s.Models, err = gateway.New(gateway.Config{Catalog: cat, Ledger: s.Ledger}); err != nil {
 		t.Fatal(err)
 	}
+	s.Seal = func(id string) ([]byte, string, error) { return []byte("sealed"), "secret of " + id, nil }
 	t.Cleanup(func() {
 		_ = s.Models.Close(context.Background())
 		_ = s.Ledger.Close()
@@ -77,6 +78,12 @@ func (s *site) gateway(ada string) {
 	}
 	if b := read[[]api.Budget](s, ada, "GET", "/api/v1/budgets", ""); len(b) != 1 || b[0].ID != "key:"+made.ID+":day" || !b[0].OfKey || b[0].Tokens != 7 {
 		t.Errorf("the budgets with a key's are %+v", b)
+	}
+	if sign := read[api.Signing](s, admin, "POST", "/api/v1/keys/"+made.ID+"/sigv4", "{}"); sign.ID != made.ID || sign.Secret != "secret of "+made.ID {
+		t.Errorf("the key signs with %+v", sign)
+	}
+	if _, text := s.ask(admin, "GET", "/api/v1/keys", ""); strings.Contains(text, "sealed") || !strings.Contains(text, `"signs":true`) {
+		t.Errorf("the keys are %s", text)
 	}
 	read[api.None](s, admin, "DELETE", "/api/v1/keys/"+made.ID, "")
 	if b := read[[]api.Budget](s, ada, "GET", "/api/v1/budgets", ""); len(b) != 0 {

@@ -407,7 +407,7 @@ func TestForeignTenant(t *testing.T) {
 		{"POST", run + "/cancel", "{}"}, {"POST", run + "/resume", "{}"}, {"POST", run + "/fork", `{"step":1}`}, {"POST", run + "/signals", `{"name":"x"}`}, {"POST", run + "/calls/1/1/resolve", `{"redo":true}`},
 		{"GET", "/api/v1/approvals/" + string(begun.Run) + "/1/1", ""}, {"POST", "/api/v1/approvals/" + string(begun.Run) + "/1/1", `{"approve":true}`},
 		{"GET", session, ""}, {"POST", session + "/input", `{"text":"hi"}`}, {"GET", "/api/v1/note?note=/a.txt", ""}, {"GET", "/api/v1/note/text?note=/a.txt", ""}, {"DELETE", "/api/v1/note?note=/a.txt", ""},
-		{"DELETE", "/api/v1/keys/" + key.ID, ""}, {"PUT", "/api/v1/keys/" + key.ID, `{"scope":{"team":"x"}}`}, {"GET", "/api/v1/blobs/0123", ""},
+		{"DELETE", "/api/v1/keys/" + key.ID, ""}, {"PUT", "/api/v1/keys/" + key.ID, `{"scope":{"team":"x"}}`}, {"POST", "/api/v1/keys/" + key.ID + "/sigv4", `{}`}, {"GET", "/api/v1/blobs/0123", ""},
 		{"GET", "/api/v1/decisions/" + decision, ""}, {"DELETE", "/api/v1/budgets/our-budget", ""},
 	} {
 		if code, text := s.ask(theirs, q.method, q.path, q.body); code != 404 {

@@ -282,6 +282,7 @@ func keyRoutes() []route {
 	return []route{
 		ask("/api/v1/keys", registry.RightKeys, "Lists the keys of the tenant, or, for the installation's owner, of all", (*call).keys),
 		tell(http.MethodPost, "/api/v1/keys", registry.RightKeys, "Makes a key; its bearer string is shown in this answer only", (*call).makeKey),
+		tell(http.MethodPost, "/api/v1/keys/{id}/sigv4", registry.RightKeys, "Lets a key sign requests in the manner of AWS; the secret is shown in this answer only, and takes the place of an earlier one", (*call).signKey),
 		tell(http.MethodPut, "/api/v1/keys/{id}", registry.RightKeys, "Changes what a key may do at the gateway", (*call).changeKey),
 		revoke,
 	}

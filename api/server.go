@@ -37,11 +37,12 @@ type Server struct {
 	Serves  bool   // it works on every run
 	Node    decouple.NodeID
 	Version string
-	Metrics http.Handler     // of GET /metrics; nil has none
-	Gateway *gateway.Gateway // whose doors are at the same address; nil has none
-	Models  *gateway.Gateway // that is asked about endpoints and decisions; nil is none
-	Ledger  *ledger.Ledger   // of what was spent; nil is none
-	Log     *slog.Logger     // of what goes wrong inside; nil is none
+	Metrics http.Handler                                               // of GET /metrics; nil has none
+	Gateway *gateway.Gateway                                           // whose doors are at the same address; nil has none
+	Models  *gateway.Gateway                                           // that is asked about endpoints and decisions; nil is none
+	Ledger  *ledger.Ledger                                             // of what was spent; nil is none
+	Seal    func(key string) (sealed []byte, secret string, err error) // makes the secret that a key signs with; nil makes none
+	Log     *slog.Logger                                               // of what goes wrong inside; nil is none
 }
 
 // Limits of the transport.

@@ -53,10 +53,10 @@ func (k *Keys) Authenticate(ctx context.Context, bearer string) (Principal, erro
 		key = nobody
 	}
 	sum := sha256.Sum256([]byte(bearer))
-	if subtle.ConstantTimeCompare(sum[:], key.hash[:]) != 1 || !key.Revoked.IsZero() || !key.Expires.IsZero() && !key.Expires.After(time.Now()) {
+	if subtle.ConstantTimeCompare(sum[:], key.hash[:]) != 1 || !key.inForce() {
 		return Principal{}, wrongKey()
 	}
-	return Principal{Tenant: key.Tenant, Actor: key.Actor, Role: key.Role, Key: key.ID, Scope: key.Scope}, nil
+	return key.principal(), nil
 }
 
 func wrongKey() error {

@@ -82,6 +82,7 @@ type Key struct {
 	Expires time.Time         `json:"expires,omitzero"`
 	Revoked time.Time         `json:"revoked,omitzero"`
 	Scope   *Scope            `json:"scope,omitempty"` // at the gateway; nil does not narrow it
+	Signs   bool              `json:"signs,omitempty"` // requests, in the manner of AWS
 }
 
 // The kinds of event in a key's stream.
@@ -125,8 +126,19 @@ type Keys struct {
 
 type knownKey struct {
 	Key
-	hash [32]byte
-	seq  decouple.Seq
+	hash   [32]byte
+	sealed []byte // the secret that it signs with; empty does not sign
+	seq    decouple.Seq
+}
+
+// inForce says that a key is neither revoked nor expired.
+func (k *knownKey) inForce() bool {
+	return k.Revoked.IsZero() && (k.Expires.IsZero() || k.Expires.After(time.Now()))
+}
+
+// principal is whom a key stands for.
+func (k *knownKey) principal() Principal {
+	return Principal{Tenant: k.Tenant, Actor: k.Actor, Role: k.Role, Key: k.ID, Scope: k.Scope}
 }
 
 // NewKeys reads the keys of a journal when it is first asked.
@@ -240,7 +252,7 @@ func (k *Keys) Revoke(ctx context.Context, tenant decouple.TenantID, id string, 
 func (k *Keys) owners() int {
 	n := 0
 	for _, key := range k.known {
-		if key.Role == RoleOwner && key.Revoked.IsZero() && (key.Expires.IsZero() || key.Expires.After(time.Now())) {
+		if key.Role == RoleOwner && key.inForce() {
 			n++
 		}
 	}
@@ -291,6 +303,16 @@ func (k *Keys) apply(e decouple.Event) error {
 		if had := k.known[e.Stream.ID]; had != nil {
 			key := *had
 			key.Scope, key.seq = p.Scope, e.Seq
+			k.known[key.ID] = &key
+		}
+	case KeySealed:
+		var p keySealed
+		if err := json.Unmarshal(e.Payload, &p); err != nil {
+			return decouple.Errorf(decouple.Internal, "the event %s of the key %s cannot be read: %w", e.ID, e.Stream.ID, err)
+		}
+		if had := k.known[e.Stream.ID]; had != nil {
+			key := *had
+			key.Signs, key.sealed, key.seq = true, p.Secret, e.Seq
 			k.known[key.ID] = &key
 		}
 	}

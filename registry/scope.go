@@ -2,12 +2,10 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"strings"
 
 	"decouple.dev/decouple"
-	"decouple.dev/decouple/journal"
 )
 
 // Scope narrows what a key may do at the gateway; what is empty or zero does not. It is stored as it is here: its fields are never renamed.
@@ -92,27 +90,5 @@ func (k *Keys) Change(ctx context.Context, tenant decouple.TenantID, id string, 
 	if err != nil {
 		return Key{}, err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.refresh(ctx); err != nil {
-		return Key{}, err
-	}
-	key := k.known[id]
-	switch {
-	case key == nil || key.Tenant != tenant:
-		return Key{}, decouple.Errorf(decouple.NotFound, "there is no key %s; `decouple keys ls` lists them", id)
-	case !key.Revoked.IsZero():
-		return Key{}, decouple.Errorf(decouple.Conflict, "the key %s is revoked: make another one", id)
-	}
-	_, err = k.log.Commit(ctx, journal.Mutation{
-		ID: decouple.CommitID("key/" + id + "/" + rand.Text()[:10]), Stream: decouple.Stream{Tenant: tenant, Kind: decouple.StreamKey, ID: id}, Expect: key.seq,
-		Events: []journal.NewEvent{{Kind: KeyChanged, KindVersion: 1, Actor: by, Payload: b}},
-	})
-	if err != nil {
-		return Key{}, err
-	}
-	if err := k.refresh(ctx); err != nil {
-		return Key{}, err
-	}
-	return k.known[id].Key, nil
+	return k.amend(ctx, amendment{tenant, id, KeyChanged, b}, by)
 }

@@ -2,25 +2,51 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"sync"
+	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/gateway/credential"
 	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/registry"
 )
 
 // doorKeys lets the bearers of keys in at the gateway's doors.
 type doorKeys struct {
-	keys *registry.Keys
-	made sync.Map // by scope, which is never changed: the caller that it makes of a key, so that a call does not make it again
+	keys  *registry.Keys
+	seals *sealer  // of the secrets that keys sign with
+	made  sync.Map // by scope, which is never changed: the caller that it makes of a key, so that a call does not make it again
 }
 
 // Caller says who calls with a bearer string.
 func (k *doorKeys) Caller(ctx context.Context, bearer string) (gateway.Caller, error) {
 	who, err := k.keys.Authenticate(ctx, bearer)
 	if err != nil {
+		return gateway.Caller{}, err
+	}
+	return k.admit(who)
+}
+
+// Signed says who signed a request in the manner of AWS. The id of a key alone proves nothing, and only keys that may sign are looked at.
+func (k *doorKeys) Signed(r *http.Request, body []byte) (gateway.Caller, error) {
+	id, _ := credential.SignedBy(r)
+	who, sealed, known, err := k.keys.Sealed(r.Context(), id)
+	if err != nil {
+		return gateway.Caller{}, err
+	}
+	secret := ""
+	if known {
+		if secret, err = k.seals.open(id, sealed); err != nil {
+			return gateway.Caller{}, err
+		}
+	}
+	secretOf := func(asked string) (credential.Secret, bool) {
+		return credential.NewSecret(secret), known && asked == id
+	}
+	if err := credential.VerifySigV4(r, body, secretOf, time.Now()); err != nil {
 		return gateway.Caller{}, err
 	}
 	return k.admit(who)

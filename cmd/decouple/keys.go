@@ -64,6 +64,7 @@ func newKeysCreate(a *app) *cobra.Command {
 	var valid time.Duration
 	var asJSON bool
 	var scope scopeFlags
+	var sign bool
 	c := &cobra.Command{
 		Use: "create", Short: "Make a key and show it, this once",
 		Long: fmt.Sprintf(`Makes a key for a person, a service or an agent. The key goes to standard output and is kept nowhere: only its hash is.
@@ -71,7 +72,10 @@ Roles, each with what the ones before it may not: viewer (read), approver (read,
 operator (all of these), admin (and the keys of its tenant), owner (and those of every tenant).
 An agent's key may never approve, nor deploy agents; nor may whoever started a run decide on its approvals. Roles: %v.
 
-With a team, models, budgets or rates the key is narrowed at the gateway's doors; each can be changed later with `+"`decouple keys change`"+`.`, registry.Roles()),
+With a team, models, budgets or rates the key is narrowed at the gateway's doors; each can be changed later with `+"`decouple keys change`"+`.
+
+--sigv4 is for programs whose AWS SDK signs its requests and cannot send a bearer: the secret is kept, sealed with a key of the data folder
+(seal.key), or with DECOUPLE_SEAL_KEY where nodes share a journal.`, registry.Roles()),
 		Example: `  decouple keys create --person ada --role operator
   decouple keys create --service ci --role developer --tenant acme --valid 2160h
   decouple keys create --service shop --role developer --team search --model smart --model fast --usd-day 5 --usd-month 100 --rpm 60`,
@@ -96,15 +100,11 @@ With a team, models, budgets or rates the key is narrowed at the gateway's doors
 			if valid > 0 {
 				want.Expires = time.Now().Add(valid).UTC()
 			}
-			made, err := a.createKey(c.Context(), want)
+			made, err := a.createKey(c.Context(), want, sign)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return a.json(made)
-			}
-			a.say("key %s for %s %s, %s in tenant %s; it is shown only now:", made.ID, made.Actor.Kind, made.Actor.ID, made.Role, made.Tenant)
-			return a.print(made.Bearer + "\n")
+			return a.showKey(made, asJSON)
 		},
 	}
 	f := c.Flags()
@@ -116,17 +116,53 @@ With a team, models, budgets or rates the key is narrowed at the gateway's doors
 	f.StringVar((*string)(&want.Tenant), "tenant", "", "`TENANT` that it belongs to (default: the caller's)")
 	f.StringVar(&want.Label, "label", "", "`TEXT` to know it by")
 	f.DurationVar(&valid, "valid", 0, "how long it is in force, such as 720h (default: until it is revoked)")
+	f.BoolVar(&sign, "sigv4", false, "also give an access key id and a secret, for AWS SDKs that sign requests")
 	f.BoolVar(&asJSON, "json", false, "write one JSON object")
 	return c
 }
 
-func (a *app) createKey(ctx context.Context, want api.NewKey) (api.MadeKey, error) {
-	var made api.MadeKey
+// newKey is a key as it is shown, this once.
+type newKey struct {
+	api.MadeKey
+	Signing *api.Signing `json:"sigv4,omitempty"`
+}
+
+func (a *app) showKey(made newKey, asJSON bool) error {
+	if asJSON {
+		return a.json(made)
+	}
+	a.say("key %s for %s %s, %s in tenant %s; it is shown only now:", made.ID, made.Actor.Kind, made.Actor.ID, made.Role, made.Tenant)
+	text := made.Bearer + "\n"
+	if made.Signing != nil {
+		text += "AWS_ACCESS_KEY_ID=" + made.Signing.ID + "\nAWS_SECRET_ACCESS_KEY=" + made.Signing.Secret + "\n"
+	}
+	return a.print(text)
+}
+
+// createKey makes a key, and what it signs with if it is to.
+func (a *app) createKey(ctx context.Context, want api.NewKey, sign bool) (newKey, error) {
+	var made newKey
 	by := decouple.Actor{Kind: decouple.ActorPerson, ID: person()}
+	signing := func(s api.Signing, err error) error {
+		if err != nil {
+			return decouple.Errorf(decouple.KindOf(err), "the key %s was made, and cannot sign: %w; revoke it with `decouple keys revoke %s`", made.ID, err, made.ID)
+		}
+		made.Signing, made.Signs = &s, true
+		return nil
+	}
 	err := a.reach(ctx, "decouple keys create",
-		func(there *api.Client) (err error) { made, err = there.CreateKey(ctx, want, by); return err },
+		func(there *api.Client) (err error) {
+			if made.MadeKey, err = there.CreateKey(ctx, want, by); err == nil && sign {
+				err = signing(there.SignKey(ctx, made.ID, by))
+			}
+			return err
+		},
 		func(o *owner) (err error) {
-			made.Key, made.Bearer, err = registry.NewKeys(o.store).Create(ctx, registry.Key{Tenant: want.Tenant, Actor: want.Actor, Role: want.Role, Label: want.Label, Expires: want.Expires, Scope: want.Scope, By: by})
+			keys := registry.NewKeys(o.store)
+			made.Key, made.Bearer, err = keys.Create(ctx, registry.Key{Tenant: want.Tenant, Actor: want.Actor, Role: want.Role, Label: want.Label, Expires: want.Expires, Scope: want.Scope, By: by})
+			if err == nil && sign {
+				err = signing(api.Sign(ctx, keys, api.NewSigning{Tenant: made.Tenant, Key: made.ID, Seal: o.seals.make, By: by}))
+			}
 			return err
 		})
 	return made, err

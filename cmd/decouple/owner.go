@@ -60,6 +60,7 @@ type owner struct {
 	reports  *research.Collector
 	hub      *api.Hub
 	ledger   *ledger.Ledger
+	seals    *sealer
 	gateway  *gateway.Gateway
 	sends    telemetry.Settings
 	counts   *telemetry.Counts   // nil counts nothing
@@ -84,7 +85,7 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 		}
 		store = &recorded{Store: store, out: f}
 	}
-	o := &owner{dir: dir, store: store, sends: a.sends()}
+	o := &owner{dir: dir, store: store, sends: a.sends(), seals: a.sealer(dir)}
 	if err := o.plug(ctx, p); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
@@ -147,7 +148,7 @@ func (o *owner) models(ctx context.Context, p plan) (engine.Model, error) {
 		return nil, err
 	}
 	if p.serves {
-		cfg.Keys = &doorKeys{keys: registry.NewKeys(o.store)}
+		cfg.Keys = &doorKeys{keys: registry.NewKeys(o.store), seals: o.seals}
 	}
 	if err := o.watch(&cfg, p); err != nil {
 		return nil, err
@@ -229,7 +230,7 @@ func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
 // server is the owner as other programs reach it: through its socket by whoever may open that.
 func (o *owner) server(p plan) *api.Server {
 	return &api.Server{
-		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger,
+		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger, Seal: o.seals.make,
 		Local: registry.Principal{Tenant: decouple.LocalTenant, Actor: me, Role: registry.RoleOwner},
 	}
 }
