@@ -57,7 +57,8 @@ func writeConfig(dir, upstream string) (env, args []string, err error) {
 	for _, m := range failing() {
 		fmt.Fprintf(&aliases, "      %s: {strategy: ordered, targets: [%s, %s]}\n", over(m), m, plainModel)
 	}
-	text := "gateway:\n  discover: false\n  accounts:\n" + accounts.String() + "  catalog:\n    models:\n" + models.String() + "    prices:\n" + prices.String() + "    aliases:\n" + aliases.String()
+	limits := fmt.Sprintf("    endpoints:\n      %s/%s: {limits: {concurrent: %d}}\n", narrowModel, narrowModel, narrow)
+	text := "gateway:\n  discover: false\n  accounts:\n" + accounts.String() + "  catalog:\n    models:\n" + models.String() + "    prices:\n" + prices.String() + limits + "    aliases:\n" + aliases.String()
 	file := filepath.Join(dir, "decouple.yaml")
 	return []string{"BENCH_KEY=sk-bench", "DECOUPLE_CONFIG=" + file}, []string{"--data", filepath.Join(dir, "data")}, os.WriteFile(file, []byte(text), 0o600)
 }
@@ -95,7 +96,10 @@ func startGateway(ctx context.Context, command, dir, upstream string) (*door, er
 	d := &door{name: ours, proc: c, path: func(string) string { return "/v1/chat/completions" }}
 	select {
 	case d.low = <-key:
-		d.high = d.low // until keys can be given a priority
+		if d.low, d.high, err = keys(words[0], env, address, d.low); err != nil {
+			c.stop()
+			return nil, err
+		}
 	case <-c.done:
 		return nil, fmt.Errorf("it ended: %s", strings.Join(<-said, " "))
 	case <-ctx.Done():
@@ -131,4 +135,21 @@ func listen(errs io.Reader) (said chan []string, key chan []transport.Field) {
 		said <- lines
 	}()
 	return said, key
+}
+
+// keys makes the keys that the load comes with: both with a budget and a rate, one of high priority.
+func keys(program string, env []string, address string, first []transport.Field) (low, high []transport.Field, err error) {
+	owner := strings.TrimPrefix(first[0].Value, "Bearer ")
+	make := func(name, priority string) ([]transport.Field, error) {
+		cmd := exec.Command(program, "keys", "create", "--server", "http://"+address, "--service", name, "--role", "operator", "--priority", priority, "--team", "bench",
+			"--usd-day", "1000000", "--tokens-month", "1000000000000", "--rpm", "1000000000", "--tpm", "1000000000000")
+		cmd.Env = append(append(os.Environ(), env...), "DECOUPLE_KEY="+owner)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		return []transport.Field{{Name: "Authorization", Value: "Bearer " + strings.TrimSpace(string(out))}}, err
+	}
+	if low, err = make("low", "0"); err == nil {
+		high, err = make("high", "50")
+	}
+	return low, high, err
 }
