@@ -57,7 +57,7 @@ func writeConfig(dir, upstream string) (env, args []string, err error) {
 	for _, m := range failing() {
 		fmt.Fprintf(&aliases, "      %s: {strategy: ordered, targets: [%s, %s]}\n", over(m), m, plainModel)
 	}
-	limits := fmt.Sprintf("    endpoints:\n      %s/%s: {limits: {concurrent: %d}}\n", narrowModel, narrowModel, narrow)
+	limits := fmt.Sprintf("    endpoints:\n      %s/%s: {limits: {concurrent: %d}}\n", narrowModel, narrowModel, narrow-1) // the stand-in still counts one for a moment whose answer has come
 	text := "gateway:\n  discover: false\n  accounts:\n" + accounts.String() + "  catalog:\n    models:\n" + models.String() + "    prices:\n" + prices.String() + limits + "    aliases:\n" + aliases.String()
 	file := filepath.Join(dir, "decouple.yaml")
 	return []string{"BENCH_KEY=sk-bench", "DECOUPLE_CONFIG=" + file}, []string{"--data", filepath.Join(dir, "data")}, os.WriteFile(file, []byte(text), 0o600)
