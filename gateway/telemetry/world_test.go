@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	collectmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collecttraces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -243,7 +244,7 @@ func trade(t *testing.T, v *vendor, env map[string]string, change func(*gateway.
 	if s.exporter, err = telemetry.Open(t.Context(), settings, cat, log); err != nil {
 		t.Fatal(err)
 	}
-	cfg := gateway.Config{Catalog: cat, Accounts: accounts, Keys: doorman{"door"}, Watch: both{s.counts, s.exporter}, Trace: s.exporter, Log: log, Retries: -1}
+	cfg := gateway.Config{Catalog: cat, Accounts: accounts, Keys: doorman{"door"}, Watch: both{s.counts, s.exporter}, Trace: s.exporter, Log: log, Retries: -1, MaxWait: 20 * time.Millisecond}
 	if change != nil {
 		change(&cfg)
 	}
