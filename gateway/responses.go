@@ -58,9 +58,12 @@ func (g *Gateway) continued(ctx context.Context, r *StoredResponse) ([]byte, err
 	if err := json.Unmarshal(r.Body, &fields); err != nil {
 		return nil, decouple.Errorf(decouple.Invalid, "the request is no JSON object: %w", err)
 	}
-	items, err := itemsOf(fields["input"])
+	items, err := dialect.InputItems(r.Body)
 	if err != nil {
 		return nil, err
+	}
+	if items == nil {
+		items = []json.RawMessage{}
 	}
 	if r.Items, err = json.Marshal(items); err != nil {
 		return nil, err
@@ -99,43 +102,14 @@ func (g *Gateway) continued(ctx context.Context, r *StoredResponse) ([]byte, err
 	return json.Marshal(fields)
 }
 
-// itemsOf gives the items of an input, which may be a bare text.
-func itemsOf(input json.RawMessage) ([]json.RawMessage, error) {
-	var text string
-	if json.Unmarshal(input, &text) == nil && len(input) > 0 {
-		item, err := json.Marshal(inputItem{"message", "user", []inputText{{"input_text", text}}})
-		return []json.RawMessage{item}, err
-	}
-	items := []json.RawMessage{}
-	if len(input) > 0 {
-		if err := json.Unmarshal(input, &items); err != nil {
-			return nil, &decouple.Error{Kind: decouple.Invalid, Msg: "input: it is a text or a list of items", Err: &paramError{"input"}}
-		}
-	}
-	return items, nil
-}
-
-type inputItem struct {
-	Type    string      `json:"type"`
-	Role    string      `json:"role"`
-	Content []inputText `json:"content"`
-}
-
-type inputText struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
-}
-
 // outputOf gives the items that a response has said. Thoughts that only the server that made them can read are left out: it kept nothing.
 func outputOf(object []byte) ([]json.RawMessage, error) {
-	var o struct {
-		Output []json.RawMessage `json:"output"`
+	items, err := dialect.OutputItems(object)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(object, &o); err != nil {
-		return nil, decouple.Errorf(decouple.Internal, "a stored response cannot be read: %w", err)
-	}
-	out := o.Output[:0]
-	for _, item := range o.Output {
+	out := items[:0]
+	for _, item := range items {
 		var head struct {
 			Type      string `json:"type"`
 			Encrypted string `json:"encrypted_content"`
