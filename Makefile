@@ -1,7 +1,7 @@
 # make demo   builds and answers a question from Go's own documentation, on embedded defaults
 # make test   runs everything
 # make build  one static binary: bin/decouple
-# make soak   random programs under faults, for SOAK=10m each
+# make soak   random programs and random calls under faults, for SOAK=10m each
 # make lint   static checks, and known vulnerabilities (fetches its data)
 
 GO       ?= go
@@ -45,10 +45,10 @@ test: check-go check-postgres
 	$(GO) tool staticcheck ./...
 	$(GO) test -timeout 20m ./...
 
-# Random programs under faults for SOAK each, printing the seed that begins them again: make soak SOAK=1h DECOUPLE_SEED=1
+# Random programs, and random calls of models whose settlements are held against the clouds' invoices, under faults for SOAK each, printing the seed that begins them again: make soak SOAK=1h DECOUPLE_SEED=1
 SOAK ?= 10m
 soak: check-go check-postgres
-	DECOUPLE_SOAK=$(SOAK) $(GO) test -count 1 -v -timeout 24h -run 'TestRandomPrograms|TestServerFailover' ./cmd/decouple
+	DECOUPLE_SOAK=$(SOAK) $(GO) test -count 1 -v -timeout 24h -run 'TestRandom|TestServerFailover' ./cmd/decouple
 
 lint: check-go
 	$(GO) vet ./...
