@@ -183,6 +183,10 @@ func (c *call) unfit(ep *endpoint) string {
 	s := c.sketch
 	can := func(f catalog.Feature) bool { return len(ep.model.Can) == 0 || slices.Contains(ep.model.Can, f) }
 	switch {
+	case c.embeds && (ep.format != dialect.Chat || ep.Provider == providerBuiltin):
+		return "its server gives no vectors by OpenAI's interface"
+	case !c.embeds && ep.onlyVectors:
+		return "it gives vectors, and no text"
 	case s.Media && !can(catalog.Images) && !can(catalog.Documents):
 		return "its model reads no images or documents"
 	case s.Tools && !can(catalog.Tools):

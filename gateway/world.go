@@ -31,21 +31,22 @@ type world struct {
 // endpoint is an endpoint of the catalog with all that is needed to call it.
 type endpoint struct {
 	catalog.Endpoint
-	format   dialect.Format
-	client   dialect.Client
-	target   *transport.Target
-	auth     credential.Authorizer // adds what is not the same for every call; nil adds nothing
-	header   []transport.Field     // the same for every call
-	remedy   string                // what to do when the account is refused
-	clean    func(string) string   // takes the credential out of a server's words, and makes them fit to be shown
-	quoted   []byte                // Name in JSON
-	whole    string                // path of a call
-	streamed string                // path of a streamed call
-	vectors  string                // path of a call for vectors
-	drains   bool                  // goes on with a call, and its bill, when who asked hangs up
-	model    catalog.Model
-	learned  atomic.Pointer[learned]
-	price    atomic.Pointer[dated]
+	format      dialect.Format
+	client      dialect.Client
+	target      *transport.Target
+	auth        credential.Authorizer // adds what is not the same for every call; nil adds nothing
+	header      []transport.Field     // the same for every call
+	remedy      string                // what to do when the account is refused
+	clean       func(string) string   // takes the credential out of a server's words, and makes them fit to be shown
+	quoted      []byte                // Name in JSON
+	whole       string                // path of a call
+	streamed    string                // path of a streamed call
+	vectors     string                // path of a call for vectors
+	drains      bool                  // goes on with a call, and its bill, when who asked hangs up
+	onlyVectors bool                  // it is declared to give vectors and nothing else
+	model       catalog.Model
+	learned     atomic.Pointer[learned]
+	price       atomic.Pointer[dated]
 }
 
 // dated is a price that was looked up at a time.
@@ -98,6 +99,9 @@ func newEndpoint(e catalog.Endpoint, account credential.Account) (*endpoint, err
 	ep.learned.Store(&learned{})
 	if e.Provider == providerBuiltin {
 		return ep, nil
+	}
+	if ep.format == dialect.Embeddings {
+		ep.format, ep.onlyVectors = dialect.Chat, true // whose errors and accounts are the same
 	}
 	client, _, ok := dialect.Of(ep.format)
 	if !ok {

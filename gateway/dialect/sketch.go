@@ -64,10 +64,10 @@ func SketchOf(f Format, in Inbound) (Sketch, error) {
 		return Sketch{}, decouple.Errorf(decouple.Invalid, "the request is not JSON")
 	}
 	if in.Model != "" {
-		s.Model, s.ModelAt = in.Model, [2]int{}
+		s.Model = in.Model
 	}
 	if f == Generate || f == Converse {
-		s.Stream = in.Stream
+		s.Stream, s.unnamed = in.Stream, true
 	}
 	if s.Model == "" {
 		return Sketch{}, decouple.Errorf(decouple.Invalid, "the request names no model")
@@ -515,12 +515,12 @@ func (s *sketcher) medium(image bool) {
 	}
 }
 
-// SetModel gives a body another name for the model and leaves every other byte alone. A body that names none is given back as it is. It and [AskUsage] may
-// both be done, one on what the other gave, with the sketch of the first body.
+// SetModel gives a body another name for the model and leaves every other byte alone; it is put in front where the path alone has named one, in the formats whose bodies have a
+// place for it. It and [AskUsage] may both be done, one on what the other gave, with the sketch of the first body.
 func SetModel(body []byte, s Sketch, name string) []byte {
 	from, to := s.ModelAt[0], s.ModelAt[1]
 	if to == 0 {
-		return body
+		return s.putModel(body, name)
 	}
 	if grown := len(body) - s.size; s.OptionsAt > 0 && s.OptionsAt <= from {
 		from, to = from+grown, to+grown
@@ -532,13 +532,27 @@ func SetModel(body []byte, s Sketch, name string) []byte {
 	return slices.Concat(body[:from], quoted, body[to:])
 }
 
+// putModel adds the name of the model to a body that has none.
+func (s *Sketch) putModel(body []byte, name string) []byte {
+	quoted, err := marshal(name)
+	at := bytes.IndexByte(body, '{') + 1
+	if err != nil || at == 0 || s.unnamed {
+		return body
+	}
+	put := slices.Concat([]byte(`"model":`), quoted)
+	if rest := bytes.TrimLeft(body[at:], " \t\r\n"); len(rest) > 0 && rest[0] != '}' {
+		put = append(put, ',')
+	}
+	return slices.Concat(body[:at], put, body[at:])
+}
+
 // AskUsage makes a streamed Chat request ask for usage at the stream's end. Any other body is given back as it is.
 func AskUsage(body []byte, s Sketch) []byte {
 	if !s.Stream || s.OptionsAt == 0 {
 		return body
 	}
 	at, end := s.OptionsAt, max(s.OptionsAt, s.OptionsEnd)
-	if grown := len(body) - s.size; at >= s.ModelAt[1] && s.ModelAt[1] > 0 {
+	if grown := len(body) - s.size; at >= s.ModelAt[1] {
 		at, end = at+grown, end+grown
 	}
 	if end > len(body) {

@@ -142,9 +142,23 @@ func FuzzSketch(f *testing.F) {
 		if !json.Valid(body) {
 			t.Fatalf("%q is not JSON", body)
 		}
-		if again, err := dialect.SketchOf(dialect.Format(format), dialect.Inbound{Body: dialect.AskUsage(dialect.SetModel(body, s, "other"), s)}); s.ModelAt[1] > 0 &&
-			(err != nil || again.Model != "other" || format == string(dialect.Chat) && s.Stream && !again.Usage) {
-			t.Fatalf("%q, changed: %+v, %v", body, again, err)
+		checkChanged(t, format, body, s)
+		if s, err = dialect.SketchOf(dialect.Format(format), dialect.Inbound{Body: body, Model: "path"}); err != nil || s.Model != "path" {
+			t.Fatalf("%q, named by the path: %+v, %v", body, s, err)
 		}
+		checkChanged(t, format, body, s)
 	})
+}
+
+// checkChanged gives a body another model and asks for usage.
+func checkChanged(t *testing.T, format string, body []byte, s dialect.Sketch) {
+	t.Helper()
+	if format == string(dialect.Generate) || format == string(dialect.Converse) {
+		return
+	}
+	for _, changed := range [][]byte{dialect.AskUsage(dialect.SetModel(body, s, "other"), s), dialect.SetModel(dialect.AskUsage(body, s), s, "other")} {
+		if again, err := dialect.SketchOf(dialect.Format(format), dialect.Inbound{Body: changed}); err != nil || again.Model != "other" || format == string(dialect.Chat) && s.Stream && !again.Usage {
+			t.Fatalf("%q, changed to %q: %+v, %v", body, changed, again, err)
+		}
+	}
 }

@@ -143,7 +143,7 @@ type Seen struct {
 // Sketch is what a request asks for, as far as it matters for one that goes through as it came: read in one pass, without decoding the rest.
 type Sketch struct {
 	Model      string
-	ModelAt    [2]int // where the value of the model stands in the body, quotes included; zero where the path names it
+	ModelAt    [2]int // where the value of the model stands in the body, quotes included; zero where only the path names it
 	Stream     bool
 	Usage      bool  // Chat: stream_options asks for usage
 	OptionsAt  int   // Chat: where [AskUsage] puts what asks for it, 0 if it is there
@@ -163,6 +163,7 @@ type Sketch struct {
 	Background bool   // Responses: it is to be polled for
 	NoStore    bool   // Responses: store is false
 
-	size  int  // of the body
-	inner bool // OptionsAt is inside of a stream_options that is there
+	size    int  // of the body
+	inner   bool // OptionsAt is inside of a stream_options that is there
+	unnamed bool // bodies of the format have no place for a model
 }
