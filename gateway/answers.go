@@ -34,7 +34,6 @@ type answer struct {
 	key   [32]byte
 	done  chan struct{} // closed when it is there, or will never be
 	body  []byte        // nil: whoever made it got none
-	usage decouple.Usage
 	until time.Time
 }
 

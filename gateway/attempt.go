@@ -31,7 +31,6 @@ type attempt struct {
 	first    time.Time // when the model showed that it works
 	ended    time.Time
 	sent     bool          // the endpoint may have begun to work
-	size     int           // of the request's body in bytes
 	patience time.Duration // for the first token
 	draining sync.Mutex
 	gone     atomic.Bool // the caller has gone; what still comes is read for its usage only

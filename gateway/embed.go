@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/json"
-	"strings"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/gateway/dialect"
@@ -25,15 +24,6 @@ func (v *visit) embed() error {
 		return err
 	}
 	return c.serve(v.r.Context(), &caller{v: v, c: c})
-}
-
-// embedPath is the path of a call for vectors, beside that of a call for text.
-func embedPath(chat string) string {
-	before, query, ok := strings.Cut(chat, "/chat/completions")
-	if !ok {
-		return chat
-	}
-	return before + "/embeddings" + query
 }
 
 // vectors passes an answer with vectors through.

@@ -32,9 +32,6 @@ type failure struct {
 	after time.Duration // how long the endpoint asks to be left alone
 }
 
-// failoverable says whether another endpoint may succeed. What the caller did wrong is wrong everywhere.
-func (f *failure) failoverable() bool { return f.kind.Rule().Failover }
-
 // err is the failure for the caller.
 func (f *failure) err() error {
 	return &decouple.Error{Kind: f.kind, Msg: f.said, Err: &asked{f.fault, f.after}}

@@ -43,7 +43,6 @@ type question struct {
 	*Need
 	t        int64
 	deadline int64
-	answer   float64 // tokens that are expected to be written, 0 to ask the endpoint's own mean
 	visits   visits
 	known    bool      // the prefix was somewhere
 	judging  *endpoint // refused the call, and a second opinion is wanted
