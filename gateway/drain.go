@@ -5,20 +5,19 @@ import (
 	"errors"
 )
 
-// drain decides what becomes of an attempt whose caller has gone: it is read to its end, for the usage that the endpoint will bill, as long as there is a place for that; false is that the
-// endpoint is to be hung up on. An endpoint that goes on with a call after it was hung up on, and bills it, has the first right to a place.
+// drain decides what becomes of an attempt whose caller has gone; false is that the endpoint is to be hung up on, which is so wherever that ends its bill. An endpoint that goes on with a call
+// after it was hung up on, and bills it, is read to its end for the usage, as long as there is a place for that.
 func (a *attempt) drain() bool {
 	a.draining.Lock()
 	defer a.draining.Unlock()
 	if a.gone.Load() {
 		return true
 	}
-	places := a.c.g.drains
-	if !a.ep.drains && len(places) > cap(places)/2 {
+	if !a.ep.drains {
 		return false
 	}
 	select {
-	case places <- struct{}{}:
+	case a.c.g.drains <- struct{}{}:
 		a.gone.Store(true)
 		return true
 	default:

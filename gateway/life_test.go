@@ -207,21 +207,16 @@ func TestWaitsForRoom(t *testing.T) {
 	}
 }
 
-// TestCallerGone has the caller hang up in the middle: the answer is read on for its usage, which is settled exactly.
-func TestCallerGone(t *testing.T) {
-	t.Parallel()
+// leave asks an endpoint of a provider, and hangs up in the middle of the answer. It gives what was spent.
+func leave(t *testing.T, provider string, up *server) ledger.Row {
+	t.Helper()
 	var l *ledger.Ledger
-	gone := make(chan struct{})
-	done := make(chan struct{})
-	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		defer close(done)
-		send(w, role, chunk("half"))
-		<-gone
-		send(w, chunk("rest"), stop, usage, end)
-	})
-	g := open(t, func(c *gateway.Config) { l = books(t, c) }, at("one", up.URL))
+	e := at("one", up.URL)
+	e.Provider = provider
+	g := open(t, func(c *gateway.Config) { l = books(t, c) }, e)
 	front := httptest.NewServer(g)
 	ctx, hangUp := context.WithCancel(t.Context())
+	defer hangUp()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, front.URL+"/v1/chat/completions", strings.NewReader(streamAsk))
 	req.Header.Set("Authorization", "Bearer door")
 	resp, err := front.Client().Do(req)
@@ -232,10 +227,38 @@ func TestCallerGone(t *testing.T) {
 	}
 	hangUp()
 	_ = resp.Body.Close()
-	close(gone)
-	<-done
 	front.Close() // waits for its handlers
-	if got := spent(t, l); got.Usage.Cost != 2_000_000 || got.Unseen != 0 {
+	return spent(t, l)
+}
+
+// TestCallerGone has the caller hang up in the middle where the provider goes on with the answer, and bills it: it is read on for its usage, which is settled exactly.
+func TestCallerGone(t *testing.T) {
+	t.Parallel()
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		send(w, role, chunk("half"))
+		select {
+		case <-r.Context().Done():
+		case <-time.After(300 * time.Millisecond):
+			send(w, chunk("rest"), stop, usage, end)
+		}
+	})
+	if got := leave(t, "gemini", up); got.Usage.Cost != 2_000_000 || got.Unseen != 0 {
+		t.Errorf("spent %+v", got)
+	}
+}
+
+// TestCallerGoneEndsTheBill has the caller hang up in the middle where that ends the bill: the provider is hung up on too, and what it may bill is settled from above, and marked.
+func TestCallerGoneEndsTheBill(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		send(w, role, chunk("half"))
+		<-r.Context().Done()
+	})
+	got := leave(t, "openai", up)
+	<-ended
+	if got.Usage.Cost == 0 || got.Unseen != 1 {
 		t.Errorf("spent %+v", got)
 	}
 }
