@@ -11,7 +11,7 @@ BIN      := bin/decouple
 QUESTION ?= How does a Go program make a write in one goroutine visible to another?
 GODOC    := $(shell $(GO) env GOROOT 2>/dev/null)/doc
 
-.PHONY: soak demo test build lint check-go check-postgres clean
+.PHONY: soak demo test build lint check-go check-postgres check-node clean
 
 check-go:
 	@command -v $(GO) >/dev/null || { echo "Go 1.26 or newer is needed: https://go.dev/doc/install" >&2; exit 1; }
@@ -39,7 +39,15 @@ check-postgres:
 			echo "The tests need PostgreSQL's server programs, 15 or newer: install them, on Debian with: apt-get install postgresql" >&2; exit 1; \
 		fi; }
 
-test: check-go check-postgres
+# The gateway is tested by the vendors' own clients, those for Node among them, and against servers of another author. Their packages are installed where the lock file has changed.
+CONFORMANCE := gateway/conformance
+check-node:
+	@command -v npm >/dev/null || { echo "The tests of the gateway need npm: install Node 22 or newer, on Debian with: apt-get install npm (a Node that is too old to run them installs one that is not)" >&2; exit 1; }
+	@cmp -s $(CONFORMANCE)/package-lock.json $(CONFORMANCE)/node_modules/.installed || { \
+		echo "Installing the Node packages that test the gateway" >&2; \
+		(cd $(CONFORMANCE) && npm ci --ignore-scripts --loglevel error && cp package-lock.json node_modules/.installed) >&2 || { echo "npm ci in $(CONFORMANCE) failed: it needs a package registry that npm is set up for" >&2; exit 1; }; }
+
+test: check-go check-postgres check-node
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt: $$(gofmt -l $$(git ls-files '*.go'))" >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...

@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 	"gateway/route":           {"catalog"},
 	"sim":                     {"builtin", "catalog", "gateway/dialect"},
 	"gateway/ledger":          {"journal", "meter"},
+	"gateway/conformance":     {},
 	"gateway/transport":       {},
 	"gateway/telemetry":       {"catalog", "gateway", "gateway/ledger", "gateway/route"},
 	"registry":                {"journal"},
@@ -89,7 +90,7 @@ func tree(t *testing.T) []source {
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if p != "." && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || name == "bin") {
+			if p != "." && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || name == "bin" || name == "node_modules") {
 				return filepath.SkipDir
 			}
 			return nil
