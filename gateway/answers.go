@@ -76,11 +76,14 @@ func (s *answers) put(a *answer, body []byte, life time.Duration) {
 	}
 }
 
-// cacheKey says which calls are the same: the same key asks the same alias for the same, byte for byte, in the same format.
+// cacheKey says which calls are the same: the same key asks the same alias for the same, byte for byte, in the same format and framing, with the same wishes.
 func (c *call) cacheKey() [32]byte {
 	h := sha256.New()
-	for _, s := range []string{string(c.who.Tenant), c.who.Key, string(c.door), c.asked, strconv.FormatBool(c.stream), strconv.FormatBool(c.sketch.Usage), c.class} {
+	for _, s := range []string{string(c.who.Tenant), c.who.Key, string(c.door), c.asked, strconv.FormatBool(c.stream), strconv.FormatBool(c.sketch.Usage), strconv.FormatBool(c.array), strconv.FormatBool(c.embeds), strconv.FormatBool(c.storeAs != nil), c.class} {
 		_, _ = h.Write([]byte(strconv.Itoa(len(s)) + ":" + s)) // a hash never fails
+	}
+	for _, o := range c.options {
+		_, _ = h.Write([]byte(strconv.Itoa(len(o.Value)) + ":" + o.Name + ":" + o.Value))
 	}
 	_, _ = h.Write(c.in.Body)
 	return [32]byte(h.Sum(nil))

@@ -225,7 +225,7 @@ func (a *attempt) learn() {
 // fallBack leaves out a parameter that the server refuses, each one once; that is not a further try.
 func (a *attempt) fallBack(f *failure) bool {
 	switch {
-	case f.fault == nil || a.ep.format != dialect.Chat:
+	case f.fault == nil || a.ep.format != dialect.Chat || a.gone.Load() || a.relay.tally().moved: // what has begun is not begun anew
 		return false
 	case !a.options.NoUsage && f.fault.Refuses("stream_options"):
 		a.options.NoUsage = true

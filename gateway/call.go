@@ -81,34 +81,54 @@ func (g *Gateway) newCall(v *visit) (*call, error) {
 	c := g.blank(v.who)
 	_, c.server, _ = dialect.Of(v.door)
 	c.door, c.in, c.sketch, c.asked, c.stream = v.door, in, sketch, sketch.Model, sketch.Stream || v.stream
-	c.parent = v.r.Header.Get("Traceparent")
 	c.array = v.door == dialect.Generate && v.stream && v.r.URL.Query().Get("alt") != "sse"
 	for _, name := range optionHeaders {
 		if value := v.r.Header[name]; len(value) > 0 {
 			c.options = append(c.options, transport.Field{Name: name, Value: value[0]})
 		}
 	}
-	c.class = v.r.Header.Get("X-Decouple-Class")
-	if labels := v.r.Header.Get("X-Decouple-Labels"); labels != "" {
+	if err := c.heed(v.r.Header); err != nil {
+		return nil, err
+	}
+	return c, c.choose()
+}
+
+// Limits of what a caller says of a call: it is kept with the call's decision and its usage.
+const (
+	maxName   = 64 // bytes of a class or a label
+	maxLabels = 32
+)
+
+// heed reads the headers that say how a call is to be made. They hold at every door.
+func (c *call) heed(h http.Header) error {
+	c.parent = h.Get("Traceparent")
+	if c.class = h.Get("X-Decouple-Class"); len(c.class) > maxName {
+		return decouple.Errorf(decouple.Invalid, "the header x-decouple-class is longer than %d bytes", maxName)
+	}
+	if labels := h.Get("X-Decouple-Labels"); labels != "" {
+		c.labels = slices.Clone(c.labels)
 		for l := range strings.SplitSeq(labels, ",") {
-			c.labels = append(c.labels, strings.TrimSpace(l))
+			if l = strings.TrimSpace(l); len(l) > maxName || len(c.labels) >= maxLabels {
+				return decouple.Errorf(decouple.Invalid, "the header x-decouple-labels may make up to %d labels, with those of the key, of up to %d bytes", maxLabels, maxName)
+			}
+			c.labels = append(c.labels, l)
 		}
 	}
-	if d := v.r.Header.Get("X-Decouple-Deadline"); d != "" {
+	if d := h.Get("X-Decouple-Deadline"); d != "" {
 		span, err := time.ParseDuration(d)
 		if err != nil || span <= 0 {
-			return nil, decouple.Errorf(decouple.Invalid, "the header x-decouple-deadline is a span such as 30s, not %q", d)
+			return decouple.Errorf(decouple.Invalid, "the header x-decouple-deadline is a span such as 30s, not %q", d)
 		}
 		c.deadline = c.began.Add(min(span, c.patience.Call))
 	}
-	if p := v.r.Header.Get("X-Decouple-Priority"); p != "" {
+	if p := h.Get("X-Decouple-Priority"); p != "" {
 		n, err := strconv.Atoi(p)
-		if err != nil || n > v.who.Priority {
-			return nil, decouple.Errorf(decouple.Denied, "the header x-decouple-priority is a number up to %d, which is what the key may", v.who.Priority)
+		if err != nil || n > c.who.Priority {
+			return decouple.Errorf(decouple.Denied, "the header x-decouple-priority is a number up to %d, which is what the key may", c.who.Priority)
 		}
 		c.need.Priority = n
 	}
-	return c, c.choose()
+	return nil
 }
 
 // optionHeaders ask for features of a format: an endpoint that speaks the same one is told.
@@ -215,6 +235,7 @@ func (c *call) serve(ctx context.Context, out *caller) error {
 	if c.alias.Cache > 0 && c.fromCache(ctx, out) {
 		return nil
 	}
+	defer c.made() // whatever becomes of this call, nobody waits for it in vain
 	err := c.live(ctx, out)
 	out.relax()
 	c.made()
@@ -475,8 +496,8 @@ func (c *call) named(header []transport.Field, n int) []transport.Field {
 
 // sticky ties calls together that share the beginning of their prompt, so that they find it in the same endpoint's cache.
 func (c *call) sticky() string {
-	if c.sketch.User != "" {
-		return c.who.Key + "/" + c.sketch.User
+	if c.sketch.User != "" { // hashed: it may be as long as the request, and is remembered
+		return c.who.Key + "/" + strconv.FormatUint(maphash.String(c.g.seed, c.sketch.User), 36)
 	}
 	const prefix = 1 << 10
 	if len(c.in.Body) < prefix {

@@ -244,8 +244,8 @@ func (v *visit) read() ([]byte, error) {
 	_ = rc.SetReadDeadline(time.Now().Add(v.g.cfg.BodyTime)) // where it cannot be set, the server's own limits hold
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()   // or the caller would count as gone when it passes
 	if n := v.r.ContentLength; n >= 0 {
-		body := make([]byte, n)
-		if _, err := io.ReadFull(v.r.Body, body); err != nil {
+		body, err := readFull(v.r.Body, int(n))
+		if err != nil {
 			return nil, decouple.Errorf(decouple.Invalid, "the request's body could not be read: %w", err)
 		}
 		return body, nil
@@ -258,6 +258,23 @@ func (v *visit) read() ([]byte, error) {
 		return nil, v.tooLarge()
 	}
 	return body, nil
+}
+
+// readFull reads n bytes. Memory is taken as they come, for a length costs nothing to claim.
+func readFull(r io.Reader, n int) ([]byte, error) {
+	const first = 256 << 10
+	body := make([]byte, min(n, first))
+	for at := 0; ; {
+		if _, err := io.ReadFull(r, body[at:]); err != nil {
+			return nil, err
+		}
+		if at = len(body); at == n {
+			return body, nil
+		}
+		more := make([]byte, min(n, 4*at))
+		copy(more, body)
+		body = more
+	}
 }
 
 func (v *visit) tooLarge() error {

@@ -19,7 +19,9 @@ func (v *visit) embed() error {
 	c := v.g.blank(v.who)
 	c.door, c.in, c.sketch, c.asked, c.embeds = dialect.Chat, dialect.Inbound{Body: v.body, Model: v.model}, sketch, sketch.Model, true
 	c.sketch.MaxOut = 0
-	c.parent = v.r.Header.Get("Traceparent")
+	if err := c.heed(v.r.Header); err != nil {
+		return err
+	}
 	if err := c.choose(); err != nil {
 		return err
 	}

@@ -188,7 +188,10 @@ func (a *attempt) judge(f *failure) {
 		f.said = fmt.Sprintf("the server at %s limits the rate of calls: %s; try again later or with fewer agents", host, said)
 	case decouple.Invalid:
 		f.what = route.Refused
-		f.said = fmt.Sprintf("the server at %s refuses the request for model %q: %s; does the model support tool calls?", host, a.ep.Name, said)
+		f.said = fmt.Sprintf("the server at %s refuses the request for model %q: %s", host, a.ep.Name, said)
+		if a.c.sketch.Tools {
+			f.said += "; does the model support tool calls?"
+		}
 	default:
 		f.what = route.Failed
 		if f.fault.Status == http.StatusServiceUnavailable || f.fault.Status == statusOverloaded {

@@ -14,6 +14,9 @@ import (
 	"decouple.dev/decouple/gateway/dialect"
 )
 
+// maxBehind bounds how many responses a node makes in the background at once.
+const maxBehind = 1000
+
 // maxChain bounds how many responses a conversation may go back over.
 const maxChain = 500
 
@@ -35,16 +38,16 @@ func (v *visit) respond() error {
 	case (s.Background || s.Previous != "") && v.g.cfg.Store == nil:
 		return decouple.Errorf(decouple.Invalid, "this gateway stores no responses: send the whole conversation as input")
 	}
-	r := &StoredResponse{Tenant: v.who.Tenant, Key: v.who.Key, Body: v.body, Previous: s.Previous, Background: s.Background, Caller: v.who, Created: time.Now()}
+	r := &StoredResponse{Tenant: v.who.Tenant, Key: v.who.Key, Team: v.who.Team, Body: v.body, Previous: s.Previous, Background: s.Background, Caller: v.who, Created: time.Now()}
 	if v.body, err = v.g.continued(v.r.Context(), r); err != nil {
 		return err
 	}
-	if s.Background {
-		return v.behind(r, s.Model)
-	}
-	c, err := v.g.newCall(v)
+	c, err := v.g.newCall(v) // in the background, too: what cannot be asked is refused now
 	if err != nil {
 		return err
+	}
+	if s.Background {
+		return v.behind(r, c)
 	}
 	if keeps {
 		c.storeAs = r
@@ -72,13 +75,17 @@ func (g *Gateway) continued(ctx context.Context, r *StoredResponse) ([]byte, err
 	delete(fields, "background")
 	fields["store"] = json.RawMessage("false") // kept here, where it can be gone on from at any endpoint
 	var chain []json.RawMessage
+	size := int64(len(r.Body))
 	for id, n := r.Previous, 0; id != ""; n++ {
 		if n == maxChain {
 			return nil, decouple.Errorf(decouple.TooLarge, "the conversation goes back over more than %d responses: begin a new one with a summary", maxChain)
 		}
-		before, err := g.cfg.Store.Get(ctx, r.Tenant, id)
+		before, err := g.storedFor(ctx, r.Tenant, r.Team, id)
 		if err != nil {
 			return nil, err
+		}
+		if size += int64(len(before.Items) + len(before.Object)); size > g.cfg.MaxBody {
+			return nil, decouple.Errorf(decouple.TooLarge, "the conversation has grown larger than %d MB: begin a new one with a summary", g.cfg.MaxBody>>20)
 		}
 		if before.Object == nil {
 			return nil, decouple.Errorf(decouple.Conflict, "the response %s is still being made: wait until its status is completed", id)
@@ -100,6 +107,15 @@ func (g *Gateway) continued(ctx context.Context, r *StoredResponse) ([]byte, err
 		}
 	}
 	return json.Marshal(fields)
+}
+
+// storedFor gives a stored response to those who may see it: the keys of the team that it was made for, or, made by a key of no team, those of none.
+func (g *Gateway) storedFor(ctx context.Context, tenant decouple.TenantID, team, id string) (StoredResponse, error) {
+	r, err := g.cfg.Store.Get(ctx, tenant, id)
+	if err == nil && r.Team != team {
+		return StoredResponse{}, noResponse(id)
+	}
+	return r, err
 }
 
 // outputOf gives the items that a response has said. Thoughts that only the server that made them can read are left out: it kept nothing.
@@ -191,7 +207,17 @@ func pendingObject(r *StoredResponse, model, status string, f *dialect.Fault) []
 }
 
 // behind begins a response that nobody waits for: it is acknowledged when the journal has it, and made even if this process dies.
-func (v *visit) behind(r *StoredResponse, model string) error {
+func (v *visit) behind(r *StoredResponse, c *call) error {
+	v.g.mu.Lock()
+	many := len(v.g.behind) >= maxBehind
+	v.g.mu.Unlock()
+	if many {
+		return decouple.Errorf(decouple.RateLimited, "this node makes %d responses in the background already, which is as many as it may: ask again when some have ended", maxBehind)
+	}
+	r.Caller.Labels, r.Caller.Priority = c.labels, c.need.Priority // as this call was allowed them
+	if c.class != "" {
+		r.Caller.Classes = []string{c.class}
+	}
 	r.ID = newID("resp")
 	r.Body = v.body
 	if err := v.g.cfg.Store.Commit(v.r.Context(), r, ResponseCreated); err != nil {
@@ -202,7 +228,7 @@ func (v *visit) behind(r *StoredResponse, model string) error {
 		defer v.g.running.Done()
 		v.g.make(r)
 	}()
-	return v.reply(http.StatusOK, pendingObject(r, model, "queued", nil))
+	return v.reply(http.StatusOK, pendingObject(r, c.asked, "queued", nil))
 }
 
 // make makes a response in the background, unless another node does.
@@ -299,7 +325,7 @@ func (v *visit) stored() error {
 	if v.r.Method == http.MethodPost && op == "input_tokens" || id == "input_tokens" {
 		return decouple.Errorf(decouple.NotFound, "tokens are counted by /v1/messages/count_tokens here")
 	}
-	r, err := v.g.cfg.Store.Get(ctx, v.who.Tenant, id)
+	r, err := v.g.storedFor(ctx, v.who.Tenant, v.who.Team, id)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type StoredResponse struct {
 	ID         string
 	Tenant     decouple.TenantID
 	Key        string // who made it
+	Team       string // of that key
 	Body       []byte // the request, as it was sent
 	Items      []byte // a JSON list: what the request added to the conversation
 	Previous   string // the response that it goes on from
@@ -61,6 +62,7 @@ type JournalResponses struct {
 // responseEvent is the payload of all the kinds. What is longer than an event may be is in a blob.
 type responseEvent struct {
 	Key        string          `json:"key,omitempty"`
+	Team       string          `json:"team,omitempty"`
 	Body       kept            `json:"body,omitzero"`
 	Items      kept            `json:"items,omitzero"`
 	Previous   string          `json:"previous,omitempty"`
@@ -94,7 +96,7 @@ func (s *JournalResponses) Commit(ctx context.Context, r *StoredResponse, kind d
 	var err error
 	switch kind {
 	case ResponseCreated:
-		e = responseEvent{Key: r.Key, Previous: r.Previous, Background: r.Background}
+		e = responseEvent{Key: r.Key, Team: r.Team, Previous: r.Previous, Background: r.Background}
 		if r.Background {
 			e.Caller = &r.Caller
 			if e.Body, err = put(r.Body); err != nil {
@@ -145,7 +147,7 @@ func (s *JournalResponses) Get(ctx context.Context, t decouple.TenantID, id stri
 		}
 	}
 	if len(events) == 0 || r.ID == "" {
-		return StoredResponse{}, decouple.Errorf(decouple.NotFound, "there is no response %s: it was never stored, or was deleted", id)
+		return StoredResponse{}, noResponse(id)
 	}
 	return r, nil
 }
@@ -174,7 +176,7 @@ func (s *JournalResponses) apply(ctx context.Context, r *StoredResponse, e decou
 	}
 	switch e.Kind {
 	case ResponseCreated:
-		r.Key, r.Previous, r.Background, r.Created = p.Key, p.Previous, p.Background, e.Time
+		r.Key, r.Team, r.Previous, r.Background, r.Created = p.Key, p.Team, p.Previous, p.Background, e.Time
 		if p.Caller != nil {
 			r.Caller = *p.Caller
 		}
@@ -226,4 +228,8 @@ func (s *JournalResponses) Unfinished(ctx context.Context) ([]StoredResponse, er
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+func noResponse(id string) error {
+	return decouple.Errorf(decouple.NotFound, "there is no response %s: it was never stored, was deleted, or belongs to another team", id)
 }
