@@ -33,6 +33,7 @@ type attempt struct {
 	sent     bool          // the endpoint may have begun to work
 	patience time.Duration // for the first token
 	draining sync.Mutex
+	closed   bool        // no more is read, and no place taken to do so; guarded by draining
 	gone     atomic.Bool // the caller has gone; what still comes is read for its usage only
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed when it has let go; nil where it is the call's only one

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -360,19 +361,31 @@ func (c *call) ask(ctx context.Context, a *attempt) (route.Advice, *failure) {
 		a.end(f)
 		return c.g.end(a, f), f
 	}
-	f := a.run(ctx)
-	for f != nil && a.fallBack(f) {
-		f = a.run(ctx)
-	}
-	if f == nil {
-		f = c.conclude(ctx, a)
-	}
+	f := c.through(ctx, a)
 	a.end(f)
 	advice := c.g.end(a, f)
 	if f != nil && c.winner.Load() == a && c.restart == nil {
 		a.relay.fail(c.g.faultOf(f.err()))
 	}
 	return advice, f
+}
+
+// through takes an attempt to its end. A fault of this program that an answer brings out is the failure of that attempt alone: other calls, and this one, go on.
+func (c *call) through(ctx context.Context, a *attempt) (f *failure) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.g.log.Error("a fault of the gateway: please report it", "endpoint", a.ep.ID, "decision", c.id, "fault", p, "stack", string(debug.Stack()))
+			f = &failure{kind: decouple.Unavailable, what: route.Refused, said: "the gateway could not pass on the answer of " + a.ep.host() + "; its log says why under " + c.id}
+		}
+	}()
+	f = a.run(ctx)
+	for f != nil && a.fallBack(f) {
+		f = a.run(ctx)
+	}
+	if f == nil {
+		f = c.conclude(ctx, a)
+	}
+	return f
 }
 
 // unchecked is an answer of a cascade that did not pass the check. It says nothing of the endpoint.

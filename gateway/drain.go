@@ -13,7 +13,7 @@ func (a *attempt) drain() bool {
 	if a.gone.Load() {
 		return true
 	}
-	if !a.ep.drains {
+	if !a.ep.drains || a.closed { // once it is closed there is nothing left to read
 		return false
 	}
 	select {
@@ -25,11 +25,14 @@ func (a *attempt) drain() bool {
 	}
 }
 
-// release gives the place of a drained answer back.
+// release gives the place of a drained answer back, once: nothing more is read.
 func (a *attempt) release() {
-	if a.gone.Load() {
+	a.draining.Lock()
+	defer a.draining.Unlock()
+	if a.gone.Load() && !a.closed {
 		<-a.c.g.drains
 	}
+	a.closed = true
 }
 
 // lifeline is the context of what is asked of an endpoint: it ends with the caller's, unless the answer is drained.

@@ -203,3 +203,50 @@ func TestClaimedLength(t *testing.T) {
 		<-done
 	}
 }
+
+// TestDrainsAreGivenBack has callers go before the last piece of their answers is written: that takes none of the places in which answers are read to their end.
+func TestDrainsAreGivenBack(t *testing.T) {
+	t.Parallel()
+	up := serve(t, status(200, whole))
+	azure := at("one", up.URL)
+	azure.Provider = "azure" // which bills a call to its end
+	g := open(t, func(c *gateway.Config) { c.Drains = 3 }, azure)
+	for range 3 {
+		req := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(plainAsk))
+		req.Header.Set("Authorization", "Bearer door")
+		g.ServeHTTP(gone{httptest.NewRecorder()}, req)
+	}
+	if n := g.Drained(); n != 0 {
+		t.Errorf("%d places are taken for good", n)
+	}
+}
+
+// gone is the connection of a caller who does not read any more.
+type gone struct{ *httptest.ResponseRecorder }
+
+func (gone) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// TestPanicIsAFailure has an attempt break inside, alone and beside a second one: another endpoint answers, and the process goes on.
+func TestPanicIsAFailure(t *testing.T) {
+	t.Parallel()
+	for _, hedge := range []time.Duration{0, time.Millisecond} {
+		up := serve(t, status(200, whole))
+		g := open(t, func(c *gateway.Config) {
+			c.Trace = breaks{}
+			alias(func(a *catalog.Alias) { a.Hedge = hedge })(c)
+		}, at("one", up.URL), at("two", up.URL))
+		if resp := post(t, g, "/v1/chat/completions", plainAsk); text(t, resp) != whole {
+			t.Errorf("%d, hedged after %s", resp.StatusCode, hedge)
+		}
+	}
+}
+
+// breaks is a tracer with a fault in it.
+type breaks struct{}
+
+func (breaks) Traceparent(_, _ string, n int) string {
+	if n == 1 {
+		panic("a fault")
+	}
+	return ""
+}
