@@ -83,6 +83,9 @@ func newWish(seed uint64, n int) wish {
 	case 1:
 		w.bytes = 1 + chance.IntN(1200)
 	}
+	if w.door == "chat" && chance.IntN(20) == 0 {
+		w.door, w.model, w.stream, w.tools, w.tier = "embeddings", "text-embedding-3-small", false, false, ""
+	}
 	return w
 }
 
@@ -94,6 +97,8 @@ func (w wish) request() (path string, body []byte) {
 	switch w.door {
 	case "chat":
 		path, b = "/v1/chat/completions", w.chat()
+	case "embeddings":
+		path, b = "/v1/embeddings", field{"model": w.model, "input": w.said}
 	case "messages":
 		path, b = "/v1/messages", w.messages()
 	case "responses":
@@ -199,7 +204,7 @@ func (s *spending) ask(ctx context.Context, at string, w wish) sight {
 	}
 	key := s.key
 	if w.tight {
-		key = s.tight
+		key = s.tight[min(int(s.round.Load()), len(s.tight)-1)]
 	}
 	r.Header.Set("Authorization", "Bearer "+key)
 	r.Header.Set("Content-Type", "application/json")

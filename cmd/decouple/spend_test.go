@@ -262,21 +262,27 @@ func (s *spending) invoice() []sim.Line {
 	}
 }
 
-// keys makes a key without a limit, and one with a budget.
+// budgets is how many keys have one.
+const budgets = 30
+
+// keys makes a key without a limit, and others with a budget each.
 func (s *spending) keys(log registry.KeyLog, budget decouple.Money) {
 	s.t.Helper()
-	for _, k := range []struct {
-		bearer *string
-		scope  *registry.Scope
-	}{{&s.key, nil}, {&s.tight, &registry.Scope{Budgets: []registry.KeyBudget{{Period: "total", USD: budget}}}}} {
-		made, bearer, err := registry.NewKeys(log).Create(s.t.Context(), registry.Key{Tenant: decouple.LocalTenant, Actor: decouple.Actor{Kind: decouple.ActorService, ID: "shop"}, Role: registry.RoleDeveloper, Scope: k.scope, By: me})
+	keys := registry.NewKeys(log)
+	for n := range 1 + budgets {
+		want := registry.Key{Tenant: decouple.LocalTenant, Actor: decouple.Actor{Kind: decouple.ActorService, ID: "shop"}, Role: registry.RoleDeveloper, By: me}
+		if n > 0 {
+			want.Scope = &registry.Scope{Budgets: []registry.KeyBudget{{Period: "total", USD: budget}}}
+		}
+		made, bearer, err := keys.Create(s.t.Context(), want)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		*k.bearer = bearer
-		if k.scope != nil {
-			s.tightID = made.ID
+		if n == 0 {
+			s.key = bearer
+			continue
 		}
+		s.tight, s.tightID = append(s.tight, bearer), append(s.tightID, made.ID)
 	}
 }
 
@@ -304,6 +310,7 @@ func (s *spending) run(l spendLoad, runs func(ctx context.Context)) {
 	}
 	began := time.Now()
 	for from := 0; from == 0 || time.Since(began) < l.length && !s.t.Failed(); from += l.calls {
+		s.round.Store(int64(from / l.calls))
 		s.load(ctx, from, l.calls, l.clients)
 	}
 	stop()
@@ -334,6 +341,35 @@ func (s *spending) rest() {
 	}
 }
 
+// rounds is how many budgets the load has used.
+func (s *spending) rounds() int { return min(int(s.round.Load())+1, budgets) }
+
+// budgets checks that none was exceeded, neither by what is settled nor by what was billed, and that the last one was used up.
+func (s *spending) budgets(a *audit, budget decouple.Money) (used, billed decouple.Money) {
+	for n := range s.rounds() {
+		var settled, invoiced decouple.Money
+		for id, list := range a.settled {
+			if list[0].Key != s.tightID[n] {
+				continue
+			}
+			settled += list[0].USD
+			for _, attempt := range a.billed[id] {
+				for _, l := range attempt {
+					invoiced += l.Amount
+				}
+			}
+		}
+		if settled > budget || invoiced > budget {
+			s.t.Errorf("of budget %d, %s, %s is settled and %s was billed", n, budget, settled, invoiced)
+		}
+		if last := n == s.rounds()-1; last && settled < budget-budget/20 {
+			s.t.Errorf("of budget %d, %s, only %s could be used, although more was wanted", n, budget, settled)
+		}
+		used, billed = used+settled, billed+invoiced
+	}
+	return used, billed
+}
+
 // report checks everything and says what was found.
 func (s *spending) report(log journal.Reader, budget decouple.Money) {
 	s.t.Helper()
@@ -341,25 +377,7 @@ func (s *spending) report(log journal.Reader, budget decouple.Money) {
 	a.all()
 	whole := a.callers(s.seen)
 	a.usage(log)
-	var used, billed decouple.Money
-	for id, list := range a.settled {
-		if list[0].Key != s.tightID {
-			continue
-		}
-		used += list[0].USD
-		for _, attempt := range a.billed[id] {
-			for _, l := range attempt {
-				billed += l.Amount
-			}
-		}
-	}
-	if used > budget || billed > budget {
-		s.t.Errorf("of a budget of %s, %s is settled and %s was billed", budget, used, billed)
-	}
-	// Of the rest, no call is small enough.
-	if used < budget-budget/20 {
-		s.t.Errorf("of a budget of %s only %s could be used", budget, used)
-	}
+	used, billed := s.budgets(a, budget)
 	status, kinds := map[int]int{}, map[string]int{}
 	for _, v := range s.seen {
 		status[v.status]++
@@ -368,7 +386,7 @@ func (s *spending) report(log journal.Reader, budget decouple.Money) {
 		}
 	}
 	s.t.Logf("%d calls of clients (%v %v), %d read to their end, %d settlements, %d kills with %d calls under way", len(s.seen), status, kinds, whole, len(a.settled), s.kills.Load(), a.lost)
-	s.t.Logf("%d lines of invoices over %s: %d settled to the nano-dollar, %d at least and marked, %s beyond them; of the budget of %s %s is settled, %s was billed", a.lines, a.invoiced, a.exact, a.atLeast, a.over, budget, used, billed)
+	s.t.Logf("%d lines of invoices over %s: %d settled to the nano-dollar, %d at least and marked, %s beyond them; of %d budgets of %s %s is settled, %s was billed", a.lines, a.invoiced, a.exact, a.atLeast, a.over, s.rounds(), budget, used, billed)
 	if a.bad > 20 {
 		s.t.Errorf("and %d more", a.bad-20)
 	}

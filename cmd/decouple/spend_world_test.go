@@ -55,7 +55,7 @@ const spendFile = `gateway:
   discover: false
   patience: {connect: 2s, first_token: 1500ms, between_tokens: 700ms, whole: 4s, call: 10s, wait: 500ms}
   accounts:
-    - {name: openai, provider: openai, url: "{openai}/v1", regions: [us], key: env:SPEND_KEY, models: {gpt-5.4: "", gpt-5.4-mini: ""}}
+    - {name: openai, provider: openai, url: "{openai}/v1", regions: [us], key: env:SPEND_KEY, models: {gpt-5.4: "", gpt-5.4-mini: "", text-embedding-3-small: ""}}
     - {name: azure, provider: azure, url: "{azure}/regions/{region}", regions: [eastus2, swedencentral], key: env:SPEND_KEY, models: {gpt-5.4: gpt-5.4}}
     - {name: mantle, provider: bedrock, url: "{aws-mantle}/regions/{region}/v1", regions: [us-east-2], key: env:SPEND_KEY, models: {gpt-5.4: openai.gpt-5.4}}
     - {name: claude, provider: bedrock, url: "{aws-claude}", regions: [us-east-1, eu-central-1], access_key_id: AKIASPEND, secret: env:SPEND_KEY, models: {sonnet-4.6: ""}}
@@ -69,6 +69,7 @@ const spendFile = `gateway:
     endpoints:
       openai/us/gpt-5.4: &room {limits: {rpm: 1M, tpm: 1000M}}
       openai/us/gpt-5.4-mini: *room
+      openai/us/text-embedding-3-small: *room
       mantle/us-east-2/gpt-5.4: *room
       claude/us-east-1/sonnet-4.6: *room
       claude/eu-central-1/sonnet-4.6: *room
@@ -95,9 +96,10 @@ type spending struct {
 	clouds  *sim.Servers
 	args    []string // of serve
 	nodes   []*spender
-	key     string // without a limit
-	tight   string // with a budget
-	tightID string
+	key     string   // without a limit
+	tight   []string // with a budget each: one for every round of the load
+	tightID []string
+	round   atomic.Int64
 	kills   atomic.Int64
 	saidMu  sync.Mutex
 	said    []string
@@ -185,6 +187,9 @@ func (n *spender) up() error {
 			n.saidMu.Lock()
 			n.said = append(n.said, name+": "+lines.Text())
 			n.saidMu.Unlock()
+			if strings.HasPrefix(lines.Text(), "panic: ") || strings.HasPrefix(lines.Text(), "fatal error: ") || strings.Contains(lines.Text(), "DATA RACE") {
+				n.t.Errorf("node %s: %s", name, lines.Text())
+			}
 			if at, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "answering at "); ok {
 				ready <- at
 			}
