@@ -61,6 +61,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	defer stop(nil)
 	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: patience, IdleTimeout: idle, MaxHeaderBytes: maxHeaders,
 		BaseContext: func(net.Listener) context.Context { return base }, ErrorLog: slog.NewLogLogger(s.log().Handler(), slog.LevelDebug)}
+	server.Protocols = protocols()
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
@@ -77,6 +78,15 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		return decouple.Errorf(decouple.Unavailable, "the server on %s failed: %w", l.Addr(), err)
 	}
 	return <-stopped
+}
+
+// protocols are HTTP/1.1 and HTTP/2, which the AWS SDK for JavaScript speaks to Bedrock even where nothing is encrypted.
+func protocols() *http.Protocols {
+	p := &http.Protocols{}
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 func (s *Server) log() *slog.Logger {
