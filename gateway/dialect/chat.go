@@ -103,8 +103,9 @@ func extraOf(signature string) *chatExtra {
 }
 
 type chatFunction struct {
-	Name      string `json:"name"`
-	Arguments string `json:"arguments"`
+	Name      string   `json:"name"`
+	Arguments string   `json:"arguments"`
+	Parsed    *leftOut `json:"parsed_arguments,omitempty"` // OpenAI's SDK for JavaScript adds it to what it hands out; it says the same again
 }
 
 type chatTool struct {
@@ -310,7 +311,7 @@ func chatMessages(m decouple.Message, names, ids Names, o Options) ([]chatMessag
 		}
 		switch {
 		case p.Call != nil:
-			args := chatFunction{names.Wire(p.Call.Name), string(objectArgs(p.Call.Args))}
+			args := chatFunction{Name: names.Wire(p.Call.Name), Arguments: string(objectArgs(p.Call.Args))}
 			one.ToolCalls = append(one.ToolCalls, chatCall{ID: ids.Wire(p.Call.ID), Type: "function", Function: args})
 		case p.Result != nil:
 			if len(p.Result.Media) > 0 {

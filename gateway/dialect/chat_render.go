@@ -61,7 +61,7 @@ func (chatServer) Render(a decouple.Answer, h Head) ([]byte, error) {
 	for i, p := range a.Message.Parts {
 		switch {
 		case p.Call != nil:
-			args := chatFunction{p.Call.Name, callText(p.Call.Args)}
+			args := chatFunction{Name: p.Call.Name, Arguments: callText(p.Call.Args)}
 			m.ToolCalls = append(m.ToolCalls, chatCall{ID: p.Call.ID, Type: "function", Function: args, Extra: extraOf(p.Call.Signature)})
 		case p.Thought != nil:
 			m.Reasoning += p.Thought.Text

@@ -82,6 +82,7 @@ type chatSaid struct {
 	Audio            json.RawMessage `json:"audio"`
 	FunctionCall     json.RawMessage `json:"function_call"`
 	Cache            *leftOut        `json:"cache_control"`
+	Parsed           *leftOut        `json:"parsed"` // of OpenAI's SDK for JavaScript; it says the content again
 }
 
 // Parse reads a request. It leaves out store, metadata, stream_options and what only steers a prompt cache.

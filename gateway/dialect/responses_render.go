@@ -260,7 +260,18 @@ func (w *responsesWriter) begin(kind EventKind, prefix string, item responsesIte
 	if kind == ThoughtDelta {
 		w.item.Status = ""
 	}
-	w.event("response.output_item.added", responsesItemEvent{len(w.output), must(w.item)})
+	w.event("response.output_item.added", responsesItemEvent{len(w.output), w.opened()})
+}
+
+// opened is the open item without anything in it. Of a message that is an empty list, which SDKs add to.
+func (w *responsesWriter) opened() json.RawMessage {
+	if w.item.Type != "message" {
+		return must(w.item)
+	}
+	return must(struct {
+		responsesItem
+		Content []responsesContent `json:"content"`
+	}{w.item, []responsesContent{}})
 }
 
 func (w *responsesWriter) say(e Event) {

@@ -77,11 +77,13 @@ type responsesAskItem struct {
 	Encrypted string          `json:"encrypted_content"`
 	Caller    *leftOut        `json:"caller"`
 	Namespace *leftOut        `json:"namespace"`
+	Parsed    *leftOut        `json:"parsed_arguments"` // of OpenAI's SDK for JavaScript; it says the arguments again
 }
 
 type responsesAskContent struct {
 	responsesContent
-	Break *leftOut `json:"prompt_cache_breakpoint"`
+	Break  *leftOut `json:"prompt_cache_breakpoint"`
+	Parsed *leftOut `json:"parsed"` // likewise the text
 }
 
 // Parse reads a request.
