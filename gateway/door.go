@@ -115,6 +115,10 @@ func (v *visit) find() (door, error) {
 	}
 	switch {
 	case path == "/v1/models" || strings.HasPrefix(path, "/v1/models/"):
+		if v.r.Method == http.MethodPost || v.r.Header.Get("X-Goog-Api-Key") != "" { // Google's SDKs call the version v1, too
+			v.door = dialect.Generate
+			return v.findGemini(path)
+		}
 		d := modelsDoor
 		if v.r.Header.Get("Anthropic-Version") != "" {
 			d.format = dialect.Messages
