@@ -212,6 +212,17 @@ func (a *attempt) head() dialect.Head {
 	c := a.c
 	h := dialect.Head{ID: c.answerID, Model: c.asked, Created: c.began.Unix(), Usage: c.sketch.Usage}
 	h.Array = c.array
+	switch c.door { // programs tell by the beginning of an id what it is of
+	case dialect.Chat:
+		h.ID = "chatcmpl-" + c.answerID
+	case dialect.Messages:
+		h.ID = "msg_" + c.answerID
+	case dialect.Responses:
+		h.ID = "resp_" + c.answerID
+	}
+	if r := c.storeAs; r != nil {
+		h.Previous, h.Store, h.Background = r.Previous, true, r.Background
+	}
 	h.Request, _ = c.request() // a request that could not be read has no answer
 	return h
 }

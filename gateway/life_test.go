@@ -399,3 +399,24 @@ func TestTakeover(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// TestPassedResponseIsLinked has a server of the Responses interface answer, which is told nothing of what is stored here: its answer says which response it goes on from all the same.
+func TestPassedResponseIsLinked(t *testing.T) {
+	t.Parallel()
+	said := func(id string) string {
+		return `{"id":"` + id + `","object":"response","status":"completed","model":"real","previous_response_id": null,"output":[{"type":"message","id":"msg_1","status":"completed","role":"assistant",` +
+			`"content":[{"type":"output_text","text":"Not \"previous_response_id\":null.","annotations":[]}]}],"usage":{"input_tokens":3,"output_tokens":2,"total_tokens":5}}`
+	}
+	up := serve(t, status(200, said("resp_1")), stream(`{"type":"response.created","response":{"id":"resp_2","previous_response_id":null,"output":[]}}`,
+		`{"type":"response.output_text.delta","output_index":0,"content_index":0,"item_id":"msg_1","delta":"Not"}`, `{"type":"response.completed","response":`+said("resp_2")+`}`))
+	e := at("one", up.URL)
+	e.Format = "openai.responses"
+	g := open(t, func(c *gateway.Config) { books(t, c) }, e)
+	if first := text(t, post(t, g, "/v1/responses", `{"model":"smart","input":"one"}`)); first != said("resp_1") {
+		t.Errorf("the first was changed: %s", first)
+	}
+	second := text(t, post(t, g, "/v1/responses", `{"model":"smart","input":"two","stream":true,"previous_response_id":"resp_1"}`))
+	if strings.Count(second, `"previous_response_id":"resp_1"`) != 2 || !strings.Contains(second, `Not \"previous_response_id\":null.`) {
+		t.Errorf("the second is %s", second)
+	}
+}

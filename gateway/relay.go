@@ -122,6 +122,7 @@ func (p *passage) release(n int) error {
 	if p.strip && p.t.reported {
 		b = withoutUsage(b)
 	}
+	b = p.a.c.linked(b)
 	var err error
 	if len(b) > 0 {
 		err = p.out.write(b)
@@ -160,6 +161,7 @@ func (p *passage) finish() error {
 	if p.stream {
 		return p.release(len(p.held))
 	}
+	p.held = p.a.c.linked(p.held)
 	if err := p.out.begin(p.a, false, len(p.held)); err != nil {
 		return err
 	}

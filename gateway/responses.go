@@ -143,7 +143,7 @@ func (c *call) store(ctx context.Context, last []byte) error {
 	if c.storeAs == nil {
 		return nil
 	}
-	object := responseObject(last)
+	object := c.linked(responseObject(last))
 	var head struct {
 		ID string `json:"id"`
 	}
@@ -157,6 +157,21 @@ func (c *call) store(ctx context.Context, last []byte) error {
 	}
 	r.ID, r.Object = head.ID, object
 	return c.g.cfg.Store.Commit(context.WithoutCancel(ctx), r, ResponseCreated)
+}
+
+// linked says in an answer of the Responses interface which response it goes on from, of which its server was not told.
+func (c *call) linked(answer []byte) []byte {
+	if c.storeAs == nil || c.storeAs.Previous == "" {
+		return answer
+	}
+	id, err := json.Marshal(c.storeAs.Previous)
+	if err != nil {
+		return answer
+	}
+	for _, none := range []string{`"previous_response_id":null`, `"previous_response_id": null`} {
+		answer = bytes.ReplaceAll(answer, []byte(none), append([]byte(`"previous_response_id":`), id...))
+	}
+	return answer
 }
 
 // withID gives a response made in the background the id that its caller knows.
