@@ -36,6 +36,7 @@ func TestClients(t *testing.T) {
 	w := begin(t)
 	t.Run("openai", w.openai)
 	t.Run("anthropic", w.anthropic)
+	t.Run("node", w.clients)
 
 }
 
