@@ -90,7 +90,7 @@ func (a *app) budgetTable(list []api.Budget) string {
 
 func newBudgetsSet(a *app) *cobra.Command {
 	var id, key, team, agent, tenant string
-	var whole bool
+	var whole, asJSON bool
 	var usd moneyFlag
 	var tokens limitFlag
 	var period string
@@ -130,6 +130,9 @@ midnight or on the first of the month, in UTC. The same command again changes th
 			if err := a.setBudget(c.Context(), id, n); err != nil {
 				return err
 			}
+			if asJSON {
+				return a.json(named{id})
+			}
 			a.say("budget %s is set", id)
 			return nil
 		},
@@ -143,8 +146,14 @@ midnight or on the first of the month, in UTC. The same command again changes th
 	f.StringVar(&period, "period", "month", "`PERIOD`: day, month or total")
 	f.Var(&usd, "usd", "`USD` that may be spent")
 	f.Var(&tokens, "tokens", "tokens, in and out, that may be used, such as 200k or 5M")
+	f.BoolVar(&asJSON, "json", false, "write one JSON object")
 	f.StringVar(&id, "id", "", "`ID` of the budget (default: made of whom it is for and the period)")
 	return c
+}
+
+// named is a budget that was set or ended, as JSON.
+type named struct {
+	ID string `json:"id"`
 }
 
 func (a *app) setBudget(ctx context.Context, id string, n api.NewBudget) error {
@@ -187,6 +196,7 @@ func budgetID(n api.NewBudget) string {
 
 func newBudgetsRm(a *app) *cobra.Command {
 	var tenant string
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "rm ID", Short: "End a budget", Args: exactly("the id of a budget"),
 		Long:    "Ends a budget that was set. What keys bring with them is changed with `decouple keys change ID --usd-day 0`.",
@@ -206,12 +216,17 @@ func newBudgetsRm(a *app) *cobra.Command {
 			if decouple.KindOf(err) == decouple.NotFound {
 				return decouple.Errorf(decouple.NotFound, "there is no budget %s that was set; `decouple budgets ls` lists them", printable(id))
 			}
-			if err == nil {
-				a.say("budget %s is gone", id)
+			if err != nil {
+				return err
 			}
-			return err
+			if asJSON {
+				return a.json(named{id})
+			}
+			a.say("budget %s is gone", id)
+			return nil
 		},
 	}
 	c.Flags().StringVar(&tenant, "tenant", "", "`TENANT` that it is in (default: the caller's)")
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	return c
 }

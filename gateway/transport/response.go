@@ -187,13 +187,7 @@ func (x *Response) Close() error {
 	}
 	x.closed = true
 	if x.written != nil {
-		select {
-		case err := <-x.written:
-			x.written = nil
-			x.keep = x.keep && err == nil
-		default:
-			x.keep = false
-		}
+		x.keep = x.settled() && x.keep
 	}
 	if x.keep && x.ended && x.err == nil && c.r == c.w {
 		c.pool.put(c)
@@ -204,6 +198,26 @@ func (x *Response) Close() error {
 	x.conn = nil
 	return nil
 }
+
+// settled says that the body was written whole. Whoever has answered a whole request has read it: its writer needs but a moment to notice.
+func (x *Response) settled() bool {
+	patience := noticing
+	if !x.keep || !x.ended {
+		patience = 0
+	}
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	select {
+	case err := <-x.written:
+		x.written = nil
+		return err == nil
+	case <-wait.C:
+		return false
+	}
+}
+
+// noticing is how long the writer of a body may take to notice that it has been written.
+const noticing = 20 * time.Millisecond
 
 // drain reads what has come, without waiting.
 func (x *Response) drain() {
