@@ -156,7 +156,7 @@ func testClaimPushMessage(f *fixture) {
 
 func testClaimNotBefore(f *fixture) {
 	later := newRun("later")
-	later.Wake = time.Now().Add(1500 * time.Millisecond)
+	later.Wake = time.Now().Add(3 * time.Second)
 	later.Run.Priority = 9
 	f.commit(journal.Mutation{Create: []journal.NewRun{later}})
 	f.create("now")
