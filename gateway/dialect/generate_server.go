@@ -191,8 +191,8 @@ func (g *generateConversation) part(p generatePart, place string) ([]decouple.Pa
 	case p.Inline != nil || p.File != nil:
 		m, err := p.media(place)
 		return []decouple.Part{{Media: &m}}, err
-	case p.Text == nil && p.Signature == "":
-		return nil, uncarried(place)
+	case p.Text == nil && p.Signature == "": // Google's SDK for Go writes an empty text so, which ends a stream and comes back in the next turn
+		return nil, nil
 	}
 	text := ""
 	if p.Text != nil {

@@ -200,3 +200,16 @@ func TestCount(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestEmptyPart has a turn of a streamed answer come back as Google's SDK for Go writes it: its last piece, an empty text, is an empty object.
+func TestEmptyPart(t *testing.T) {
+	t.Parallel()
+	_, server, _ := dialect.Of(dialect.Generate)
+	req, err := server.Parse(dialect.Inbound{Model: "m", Body: []byte(`{"contents":[{"role":"user","parts":[{"text":"one"}]},{"role":"model","parts":[{"text":"two"},{}]},{"role":"user","parts":[{"text":"three"}]}]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(req.Messages); n != 3 || len(req.Messages[1].Parts) != 1 {
+		t.Errorf("%d messages: %+v", n, req.Messages)
+	}
+}
