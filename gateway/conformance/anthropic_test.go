@@ -178,7 +178,7 @@ func (w *world) anthropicLimited(t *testing.T, model string) {
 
 func (w *world) anthropicCut(t *testing.T, model string) {
 	t.Parallel()
-	got, err := w.gathered(t, message("cutting-"+model, "go on"))
+	got, err := w.gathered(t, message("cutting-anthropic-"+model, "go on"))
 	if text := said(got); !strings.HasPrefix(text, "This ans") || strings.Contains(text, "middle") || err == nil || got.StopReason != "" {
 		t.Errorf("%q, %s, %v", text, got.StopReason, err)
 	}

@@ -201,7 +201,7 @@ func (w *world) openaiLimited(t *testing.T, model string) {
 func (w *world) openaiCut(t *testing.T, model string) {
 	t.Parallel()
 	c := w.openaiClient(w.key)
-	s := c.Chat.Completions.NewStreaming(t.Context(), ask("cutting-"+model, "go on"))
+	s := c.Chat.Completions.NewStreaming(t.Context(), ask("cutting-openai-"+model, "go on"))
 	text := ""
 	for s.Next() {
 		for _, choice := range s.Current().Choices {

@@ -3,10 +3,14 @@ package conformance
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,16 +23,20 @@ import (
 
 // world is the program under test, with the servers that it asks.
 type world struct {
-	url  string   // of the program
-	key  string   // that it lets in
-	mock string   // where the servers are
-	node string   // the program that runs JavaScript
-	gone sync.Map // ids of calls that the servers were hung up on
+	url     string    // of the program
+	key     string    // that it lets in
+	mock    string    // where the servers are
+	node    string    // the program that runs JavaScript
+	program string    // its file
+	gone    *sync.Map // ids of calls that the servers were hung up on
 }
 
 // The wire formats that the servers speak. For each there is a model of its name in the gateway's configuration, which only a server of that format serves, and some that fail:
-// limited-FORMAT, broken-FORMAT, cutting-FORMAT, and the alias safe-FORMAT, which goes to a limited one first.
+// limited-FORMAT, cutting-CLIENT-FORMAT, and the alias safe-FORMAT, which goes to the limited one first.
 var formats = []string{"chat", "responses", "messages", "gemini", "bedrock"}
+
+// cutOff are the clients that have models whose streams are cut. Each has its own: an endpoint where nothing else happens is soon asked no more.
+var cutOff = []string{"openai", "anthropic", "gemini", "bedrock", "node-openai", "node-responses", "node-anthropic", "node-gemini", "node-h2c", "node-http"}
 
 // TestClients starts everything once, and has every client at work.
 func TestClients(t *testing.T) {
@@ -36,25 +44,34 @@ func TestClients(t *testing.T) {
 	w := begin(t)
 	t.Run("openai", w.openai)
 	t.Run("anthropic", w.anthropic)
+	t.Run("bedrock", w.bedrock)
+	t.Run("gemini", w.gemini)
+	t.Run("responses", w.responses)
 	t.Run("node", w.clients)
 
 }
 
 // begin builds and starts the program and the servers.
 func begin(t *testing.T) *world {
-	w := &world{node: nodeProgram(t)}
+	w := &world{node: nodeProgram(t), gone: &sync.Map{}}
 	w.mock = w.upstreams(t)
-	dir := t.TempDir()
-	program := filepath.Join(dir, "decouple")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "decouple.dev/decouple/cmd/decouple")
+	w.program = filepath.Join(t.TempDir(), "decouple")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.program, "decouple.dev/decouple/cmd/decouple")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the program: %v\n%s", err, out)
 	}
+	w.start(t)
+	return w
+}
+
+// start starts the program with a folder of its own.
+func (w *world) start(t *testing.T, more ...string) {
+	dir := t.TempDir()
 	config := filepath.Join(dir, "decouple.yaml")
 	if err := os.WriteFile(config, []byte(w.config()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(program, "serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--config", config)
+	c := exec.Command(w.program, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"), "--config", config}, more...)...)
 	c.Env = []string{"HOME=" + dir, "UPSTREAM_KEY=upstream-secret", "UPSTREAM_SECRET=upstream-secret"}
 	lines, err := c.StderrPipe()
 	if err != nil {
@@ -82,13 +99,35 @@ func begin(t *testing.T) *world {
 	case <-time.After(time.Minute):
 		t.Fatal("the program was not there after a minute")
 	}
-	return w
+}
+
+// secure is a second node that is reached by TLS, and the certificates that its clients trust. AWS's client for Go gives its key to nobody in the clear.
+func (w *world) secure(t *testing.T) (*world, *x509.CertPool) {
+	t.Helper()
+	known := httptest.NewTLSServer(nil) // for its certificate, which is of 127.0.0.1
+	known.Close()
+	pair := known.TLS.Certificates[0]
+	private, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	err = errors.Join(os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), 0o600),
+		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(known.Certificate())
+	other := &world{mock: w.mock, program: w.program, gone: w.gone}
+	other.start(t, "--tls-cert", cert, "--tls-key", key)
+	return other, pool
 }
 
 // follow reads what the program says: its key, its address, and whatever else, until it ends.
 func (w *world) follow(from io.Reader, logged io.StringWriter, ready, ended chan<- struct{}) {
 	defer close(ended)
-	key, at := regexp.MustCompile(`dck_\S+`), regexp.MustCompile(`answering at (http://\S+)`)
+	key, at := regexp.MustCompile(`dck_\S+`), regexp.MustCompile(`answering at (https?://\S+)`)
 	for s := bufio.NewScanner(from); s.Scan(); {
 		_, _ = logged.WriteString(s.Text() + "\n") // of a builder: it never fails
 		if m := key.FindString(s.Text()); m != "" {
@@ -182,8 +221,12 @@ func (w *world) config() string {
 		fmt.Fprintf(&b, "    - {name: at-%s, provider: %s, url: %q, tier: none, %s}\n", f, at[f].provider, w.mock+at[f].url, at[f].proof)
 	}
 	b.WriteString("  catalog:\n    endpoints:\n")
+	states := []string{"", "limited-"}
+	for _, client := range cutOff {
+		states = append(states, "cutting-"+client+"-")
+	}
 	for _, f := range formats {
-		for _, state := range []string{"", "limited-", "broken-", "cutting-"} {
+		for _, state := range states {
 			fmt.Fprintf(&b, "      own-%s%s: {provider: %s, account: at-%s, url: %q, model: %s%s, name: %s, format: %s}\n",
 				state, f, at[f].provider, f, w.mock+at[f].url, state, f, nameOf(state, f), at[f].wire)
 		}
@@ -200,7 +243,8 @@ func nameOf(state, format string) string {
 	if state == "" {
 		return format
 	}
-	return strings.TrimSuffix(state, "-")
+	name, _, _ := strings.Cut(state, "-")
+	return name
 }
 
 // reached gives the requests that reached the servers and hold a text, as the servers understood them.

@@ -42,7 +42,7 @@ everywhere("a limit with nothing else available", async (model) => {
 
 everywhere("a stream that is cut", async (model) => {
   let text = "";
-  const stream = client.messages.stream({ ...base, model: `cutting-${model}`, messages: user("go on") });
+  const stream = client.messages.stream({ ...base, model: `cutting-node-anthropic-${model}`, messages: user("go on") });
   stream.on("text", (t) => (text += t));
   const e = await refusal(() => stream.finalMessage());
   assert.ok(e instanceof Anthropic.APIError, `${e}`);

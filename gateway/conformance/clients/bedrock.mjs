@@ -56,7 +56,7 @@ for (const [wire, client] of Object.entries(clients)) {
 
   everywhere(`a stream that is cut over ${wire}`, async (model) => {
     let text = "";
-    const e = await refusal(() => gathered(client, { modelId: `cutting-${model}`, messages: user("go on") }, (out) => (text = out.text)));
+    const e = await refusal(() => gathered(client, { modelId: `cutting-node-${wire === "h2c" ? wire : "http"}-${model}`, messages: user("go on") }, (out) => (text = out.text)));
     assert.match(e.name, /Exception$/);
     assert.match(text, /^This ans/);
   });

@@ -47,7 +47,7 @@ everywhere("a limit with nothing else available", async (model) => {
 everywhere("a stream that is cut", async (model) => {
   let text = "";
   const e = await refusal(async () => {
-    for await (const chunk of await client.models.generateContentStream({ model: `cutting-${model}`, contents: "go on" })) {
+    for await (const chunk of await client.models.generateContentStream({ model: `cutting-node-gemini-${model}`, contents: "go on" })) {
       text += chunk.text ?? "";
       assert.ok(!chunk.candidates?.[0]?.finishReason);
     }

@@ -52,7 +52,7 @@ everywhere("a limit with nothing else available", async (model) => {
 everywhere("a stream that is cut", async (model) => {
   let text = "";
   const e = await refusal(async () => {
-    for await (const chunk of await client.chat.completions.create({ model: `cutting-${model}`, messages: user("go on"), stream: true })) {
+    for await (const chunk of await client.chat.completions.create({ model: `cutting-node-openai-${model}`, messages: user("go on"), stream: true })) {
       text += chunk.choices[0]?.delta.content ?? "";
       assert.ok(!chunk.choices[0]?.finish_reason);
     }

@@ -85,7 +85,7 @@ everywhere("a stream that is cut", async (model) => {
   let text = "";
   const events = [];
   try {
-    for await (const e of await client.responses.create({ model: `cutting-${model}`, input: "go on", stream: true })) {
+    for await (const e of await client.responses.create({ model: `cutting-node-responses-${model}`, input: "go on", stream: true })) {
       events.push(e.type);
       if (e.type === "response.output_text.delta") text += e.delta;
     }
