@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -70,28 +71,56 @@ func TestFailsOverUnseen(t *testing.T) {
 		"empty":                 stream(role, stop, end),
 		"cut after role":        cut(role),
 		"web page":              status(200, "<html>", "Content-Type: text/html"),
+		"truncated":             status(200, whole[:60]),
+		"wrong 400":             status(400, `{"error":{"message":"boom"}}`),
 	} {
-		for _, ask := range []string{streamAsk, plainAsk} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				one, two := serve(t, first), serve(t, good())
-				if ask == plainAsk {
-					two = serve(t, status(200, whole))
-				}
-				g := open(t, quick, at("one", one.URL), at("two", two.URL))
-				resp := post(t, g, "/v1/chat/completions", ask)
-				got := text(t, resp)
-				if resp.StatusCode != 200 || !strings.Contains(got, "who") || strings.Contains(got, "error") || resp.Header.Get("X-Decouple-Endpoint") != "two" {
-					t.Errorf("%d from %s: %s", resp.StatusCode, resp.Header.Get("X-Decouple-Endpoint"), got)
-				}
-				r, err := g.Explain("local", resp.Header.Get("X-Decouple-Decision"))
-				if err != nil || len(r.Attempts) != 2 || r.Chosen != "two" {
-					t.Errorf("%+v, %v", r, err)
-				}
-			})
+		for _, d := range matrixDoors {
+			for _, streamed := range []bool{true, false} {
+				t.Run(fmt.Sprint(name, " ", d.path, " ", streamed), func(t *testing.T) {
+					t.Parallel()
+					one, two := serve(t, first), serve(t, good())
+					if !streamed {
+						two = serve(t, status(200, whole))
+					}
+					g := open(t, quick, at("one", one.URL), at("two", two.URL))
+					path, body := d.ask(streamed)
+					resp := post(t, g, path, body)
+					got := text(t, resp)
+					if resp.StatusCode != 200 || !strings.Contains(got, "who") || strings.Contains(got, "boom") || resp.Header.Get("X-Decouple-Endpoint") != "two" {
+						t.Errorf("%d from %s: %s", resp.StatusCode, resp.Header.Get("X-Decouple-Endpoint"), got)
+					}
+					r, err := g.Explain("local", resp.Header.Get("X-Decouple-Decision"))
+					if err != nil || len(r.Attempts) != 2 || r.Chosen != "two" {
+						t.Errorf("%+v, %v", r, err)
+					}
+				})
+			}
 		}
 	}
 }
+
+// matrixDoor is a front door, and how it is asked for a stream or for a whole answer.
+type matrixDoor struct{ path, streamPath, body, streamBody string }
+
+func (d matrixDoor) ask(streamed bool) (path, body string) {
+	if streamed {
+		return d.streamPath, d.streamBody
+	}
+	return d.path, d.body
+}
+
+var matrixDoors = []matrixDoor{
+	{"/v1/chat/completions", "/v1/chat/completions", plainAsk, streamAsk},
+	{"/v1/responses", "/v1/responses", `{"model":"smart","input":"hello"}`, `{"model":"smart","stream":true,"input":"hello"}`},
+	{"/v1/messages", "/v1/messages", `{"model":"smart","max_tokens":100,"messages":[{"role":"user","content":"hello"}]}`, `{"model":"smart","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"hello"}]}`},
+	{"/v1beta/models/smart:generateContent", "/v1beta/models/smart:streamGenerateContent?alt=sse", geminiAsk, geminiAsk},
+	{"/model/smart/converse", "/model/smart/converse-stream", converseAsk, converseAsk},
+}
+
+const (
+	geminiAsk   = `{"contents":[{"role":"user","parts":[{"text":"hello"}]}]}`
+	converseAsk = `{"messages":[{"role":"user","content":[{"text":"hello"}]}]}`
+)
 
 // TestFailsAfterTheBeginning has an endpoint fail when the caller has seen text: it is told so, and nothing is begun anew.
 func TestFailsAfterTheBeginning(t *testing.T) {
