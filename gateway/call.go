@@ -317,6 +317,7 @@ func (c *call) take(ctx context.Context) (route.Decision, error) {
 		return d, nil
 	}
 	if wait := time.Until(d.Wait); wait > c.g.cfg.MaxWait {
+		d.Why = "no endpoint has room before " + wait.Round(time.Second).String() + " have passed"
 		d.Refused, d.RetryAfter = decouple.RateLimited, wait // an honest no now is better than the same no later
 		return d, nil
 	}
@@ -331,7 +332,7 @@ func (c *call) full(d route.Decision) error {
 	if kind == "" {
 		kind = decouple.RateLimited
 	}
-	return &decouple.Error{Kind: kind, Msg: "no endpoint can take a call of the model " + c.asked + " now: " + d.Why, Err: &asked{after: max(d.RetryAfter, time.Second)}}
+	return &decouple.Error{Kind: kind, Msg: "the model " + c.asked + " cannot be asked: " + d.Why, Err: &asked{after: max(d.RetryAfter, time.Second)}}
 }
 
 // giveUp is the error of the whole call.
