@@ -53,9 +53,10 @@ test: check-go check-postgres check-node
 	$(GO) tool staticcheck ./...
 	$(GO) test -timeout 20m ./...
 
-# Random programs, and random calls of models whose settlements are held against the clouds' invoices, under faults for SOAK each, printing the seed that begins them again: make soak SOAK=1h DECOUPLE_SEED=1
+# A mixed load of the gateway, whose memory has to stay flat; random programs, and random calls of models whose settlements are held against the clouds' invoices, under faults for SOAK each, printing the seed that begins them again: make soak SOAK=1h DECOUPLE_SEED=1
 SOAK ?= 10m
-soak: check-go check-postgres
+soak: check-go check-postgres build
+	$(GO) run ./bench/gateway -only soak -soak $(SOAK) -decouple "$(BIN) serve"
 	DECOUPLE_SOAK=$(SOAK) $(GO) test -count 1 -v -timeout 24h -run 'TestRandom|TestServerFailover' ./cmd/decouple
 
 lint: check-go
