@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -37,18 +38,11 @@ func (v *visit) listing() []listed {
 	for _, ep := range w.endpoints {
 		if name := string(ep.Model); !seen[name] && may(name) {
 			seen[name] = true
-			out = append(out, listed{name, orText(ep.model.Lab, ep.Provider), ep.model.Context, ep.model.MaxOut})
+			out = append(out, listed{name, cmp.Or(ep.model.Lab, ep.Provider), ep.model.Context, ep.model.MaxOut})
 		}
 	}
 	slices.SortFunc(out, func(a, b listed) int { return strings.Compare(a.name, b.name) })
 	return out
-}
-
-func orText(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // models lists what a caller may ask for, or shows one of it, in the words of the interface that it asks by.
@@ -178,9 +172,7 @@ func (v *visit) count() error {
 			Total int64 `json:"totalTokens"`
 		}{s.TokensIn})
 	}
-	return v.answerJSON(struct {
-		Tokens int64 `json:"input_tokens"`
-	}{s.TokensIn})
+	return v.reply(http.StatusOK, dialect.RenderCount(s.TokensIn))
 }
 
 // ListModels asks a server in OpenAI's manner which models it has.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -129,7 +130,7 @@ func (a *app) accountOf(n *yaml.Node) (credential.Account, error) {
 	if in.Name == "" {
 		in.Name = in.Provider
 	}
-	acc := credential.Account{Name: in.Name, Provider: in.Provider, URL: in.URL, Project: in.Project, Regions: in.Regions, Tier: in.Tier, Global: in.Global, Labels: in.Labels, Private: in.Private, From: orWord(in.Key, in.Secret)}
+	acc := credential.Account{Name: in.Name, Provider: in.Provider, URL: in.URL, Project: in.Project, Regions: in.Regions, Tier: in.Tier, Global: in.Global, Labels: in.Labels, Private: in.Private, From: cmp.Or(in.Key, in.Secret)}
 	if len(in.Models) > 0 {
 		acc.Models = map[catalog.ModelID]string{}
 		for id, own := range in.Models {
@@ -157,13 +158,6 @@ func (a *app) accountOf(n *yaml.Node) (credential.Account, error) {
 		acc.Auth.Google = credential.GoogleApp{File: in.File}
 	}
 	return acc, nil
-}
-
-func orWord(s, other string) string {
-	if s != "" {
-		return s
-	}
-	return other
 }
 
 // methodOf is how an account proves who it is: as it says, or as its provider usually has it.

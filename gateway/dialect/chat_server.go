@@ -224,7 +224,7 @@ func (m chatSaid) message(place string) (decouple.Message, error) {
 		return out, invalid(place+".role", "it is system, developer, user, assistant or tool")
 	}
 	out.Parts = m.thoughts()
-	content, err := readContent(m.Content, place+".content")
+	content, err := readParts[chatContent](m.Content, place+".content")
 	if err != nil {
 		return out, err
 	}
@@ -249,7 +249,7 @@ func (m chatSaid) message(place string) (decouple.Message, error) {
 }
 
 func (m chatSaid) result(place string) (decouple.Message, error) {
-	content, err := readContent(m.Content, place+".content")
+	content, err := readParts[chatContent](m.Content, place+".content")
 	if err != nil {
 		return decouple.Message{}, err
 	}
@@ -282,7 +282,13 @@ func (m chatSaid) thoughts() []decouple.Part {
 	return parts
 }
 
-func readContent(raw json.RawMessage, place string) ([]decouple.Part, error) {
+// piece is a piece of content in a list of a format.
+type piece interface {
+	part(place string) (decouple.Part, error)
+}
+
+// readParts reads content that is a text or a list of pieces.
+func readParts[C piece](raw json.RawMessage, place string) ([]decouple.Part, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
 	}
@@ -290,7 +296,7 @@ func readContent(raw json.RawMessage, place string) ([]decouple.Part, error) {
 	if json.Unmarshal(raw, &one) == nil {
 		return []decouple.Part{{Text: one}}, nil
 	}
-	var list []chatContent
+	var list []C
 	if err := strict(raw, &list); err != nil {
 		return nil, err
 	}

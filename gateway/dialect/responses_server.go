@@ -235,7 +235,7 @@ func (g *responsesGather) item(it responsesAskItem, place string) error {
 		default:
 			return invalid(place+".role", "it is user, assistant, system or developer")
 		}
-		parts, err := responsesParts(it.Content, place+".content")
+		parts, err := readParts[responsesAskContent](it.Content, place+".content")
 		if err != nil {
 			return err
 		}
@@ -244,7 +244,7 @@ func (g *responsesGather) item(it responsesAskItem, place string) error {
 		g.add(decouple.Assistant, decouple.Part{Call: &decouple.ToolCall{ID: it.CallID, Name: it.Name, Args: decodeArgs(it.Arguments), Signature: g.signature}})
 		g.signature = ""
 	case "function_call_output":
-		parts, err := responsesParts(it.Output, place+".output")
+		parts, err := readParts[responsesAskContent](it.Output, place+".output")
 		if err != nil {
 			return err
 		}
@@ -272,29 +272,6 @@ func (g *responsesGather) item(it responsesAskItem, place string) error {
 		return uncarried(place + ".type")
 	}
 	return nil
-}
-
-func responsesParts(raw json.RawMessage, place string) ([]decouple.Part, error) {
-	if len(raw) == 0 || string(raw) == "null" {
-		return nil, nil
-	}
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return []decouple.Part{{Text: text}}, nil
-	}
-	var list []responsesAskContent
-	if err := strict(raw, &list); err != nil {
-		return nil, err
-	}
-	var parts []decouple.Part
-	for i, c := range list {
-		p, err := c.part(place + "[" + strconv.Itoa(i) + "]")
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, p)
-	}
-	return parts, nil
 }
 
 func (c responsesContent) part(place string) (decouple.Part, error) {
