@@ -27,9 +27,10 @@ func (l *Ledger) Kill() error {
 	return errors.Join(err, unlock(l.files.lock))
 }
 
-// Tend does once what is done in the background, as if nothing had been used for a minute.
+// Tend does once what is done in the background, as if nothing had been used for a minute, and waits for what the background does at the time.
 func (l *Ledger) Tend() {
 	l.look()
+	l.answered()
 	l.mu.Lock()
 	for _, a := range l.windows {
 		a.rest = time.Time{}
@@ -37,6 +38,19 @@ func (l *Ledger) Tend() {
 	}
 	l.mu.Unlock()
 	l.tend()
+	l.answered()
+}
+
+// answered waits for the questions that are under way.
+func (l *Ledger) answered() {
+	for _, a := range l.listAccounts() {
+		l.mu.Lock()
+		q := a.busy
+		l.mu.Unlock()
+		if q != nil {
+			<-q.done
+		}
+	}
 }
 
 // Fold reads a file's lines; it says how many calls are under way, settled and not journaled, and what cannot be read.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/journal"
 )
@@ -140,25 +142,21 @@ func (s *Store) lose(epoch journal.Epoch) {
 
 // Nodes lists the nodes that hold a lease, and for an hour those whose lease has ended.
 func (r *Reader) Nodes(ctx context.Context) ([]journal.Node, error) {
-	rows, err := r.pool.Query(ctx, `select epoch, spec, taken, until, until > clock(), (select count(*) from work where work.status = 'running' and work.epoch = lease.epoch)
-		from lease where until > clock() - 3600000000 order by epoch`)
-	if err != nil {
-		return nil, asError(err, r.url)
-	}
-	defer rows.Close()
 	var out []journal.Node
-	for rows.Next() {
+	err := r.query(ctx, `select epoch, spec, taken, until, until > clock(), (select count(*) from work where work.status = 'running' and work.epoch = lease.epoch)
+		from lease where until > clock() - 3600000000 order by epoch`, func(rows pgx.Rows) error {
 		var n journal.Node
 		var epoch, taken, until int64
 		var spec string
 		if err := rows.Scan(&epoch, &spec, &taken, &until, &n.Alive, &n.Running); err != nil {
-			return nil, asError(err, r.url)
+			return err
 		}
 		if err := json.Unmarshal([]byte(spec), &n.NodeSpec); err != nil {
-			return nil, decouple.Errorf(decouple.Internal, "the lease %d of the journal cannot be read: %w", epoch, err)
+			return decouple.Errorf(decouple.Internal, "the lease %d of the journal cannot be read: %w", epoch, err)
 		}
 		n.Epoch, n.Taken, n.Until = journal.Epoch(epoch), micros(taken), micros(until)
 		out = append(out, n)
-	}
-	return out, asError(rows.Err(), r.url)
+		return nil
+	})
+	return out, err
 }

@@ -75,29 +75,48 @@ func (r *Reader) poll(ctx context.Context, after decouple.Position) error {
 	}
 }
 
+// readPatience is how long a read that failed for its connection is tried again: that the server ended connections is seen only when they are used.
+const readPatience = 2 * time.Second
+
 // query calls fn for every row.
 func (r *Reader) query(ctx context.Context, q string, fn func(pgx.Rows) error, args ...any) error {
+	pause := 5 * time.Millisecond
+	for end := time.Now().Add(readPatience); ; pause *= 2 {
+		n, err := r.queryOnce(ctx, q, fn, args)
+		if n > 0 || !transient(err) || ctx.Err() != nil || time.Now().Add(pause).After(end) {
+			return asError(err, r.url)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// queryOnce says how many rows fn was called for.
+func (r *Reader) queryOnce(ctx context.Context, q string, fn func(pgx.Rows) error, args []any) (n int, err error) {
 	rows, err := r.pool.Query(ctx, q, args...)
 	if err != nil {
-		return asError(err, r.url)
+		return 0, err
 	}
 	defer rows.Close()
-	for rows.Next() {
+	for ; rows.Next(); n++ {
 		if err := fn(rows); err != nil {
-			return err
+			return n + 1, err
 		}
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return n, ctx.Err()
 	}
-	return asError(rows.Err(), r.url)
+	return n, rows.Err()
 }
 
 // Head is the position of the newest event.
 func (r *Reader) Head(ctx context.Context) (decouple.Position, error) {
 	var pos int64
-	err := r.pool.QueryRow(ctx, "select pos from head").Scan(&pos)
-	return decouple.Position(pos), asError(err, r.url)
+	err := r.query(ctx, "select pos from head", func(rows pgx.Rows) error { return rows.Scan(&pos) })
+	return decouple.Position(pos), err
 }
 
 // Read returns events of a stream, each checked against the one before it.
