@@ -41,7 +41,7 @@ var rooms = map[string][]string{
 	"registry":                {"journal"},
 	"knowledge":               {"journal", "knowledge/document", "prose"},
 	"knowledge/document":      {"prose"},
-	"gateway":                 {"builtin", "catalog", "gateway/credential", "gateway/dialect", "gateway/ledger", "gateway/route", "gateway/transport", "journal", "meter"},
+	"gateway":                 {"builtin", "catalog", "gateway/credential", "gateway/dialect", "gateway/ledger", "gateway/route", "gateway/transport", "journal", "meter", "placement"},
 	"engine":                  {"journal"},
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
