@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	dice "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -46,7 +47,15 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 	if err := s.run(ctx, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"); err != nil {
 		return nil, err
 	}
-	return s, s.up(ctx)
+	for n := 1; ; n++ {
+		err := s.up(ctx)
+		if err == nil || n == 5 || !strings.Contains(err.Error(), "Address already in use") {
+			return s, err
+		}
+		if s.port, err = freePort(); err != nil { // somebody else has taken it meanwhile
+			return nil, err
+		}
+	}
 }
 
 // prepare finds the programs, a port and a user.
@@ -107,13 +116,18 @@ func release(path string) int {
 	return n
 }
 
+// freePort finds a port on which nobody listens, below those that systems give to outgoing connections: one of these could take it while the server is being restarted.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	var last error
+	for range 50 {
+		port := 20_000 + dice.IntN(12_000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+		last = err
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, last
 }
 
 // other is a user who is not root.
@@ -164,7 +178,7 @@ func (s *Server) up(ctx context.Context) error {
 	for end := time.Now().Add(30 * time.Second); ; {
 		c, err := pgx.Connect(ctx, s.URL("postgres"))
 		if err == nil {
-			return c.Close(ctx)
+			_ = c.Close(ctx)
 		}
 		select {
 		case <-s.exited:
@@ -172,6 +186,9 @@ func (s *Server) up(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
+			if err == nil {
+				return nil // and it has not ended, so it was this server that answered
+			}
 		}
 		if time.Now().After(end) {
 			return decouple.Errorf(decouple.Unavailable, "postgres does not answer: %w", err)
