@@ -62,7 +62,7 @@ func (c *call) reserve(ctx context.Context) error {
 		return nil
 	}
 	in := ledger.Call{
-		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Run: c.run, Door: c.doorName(), Model: c.asked, Class: c.class,
+		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Run: c.run, Door: c.doorName(), Model: c.asked, Class: c.class, Labels: c.labels,
 		Budgets: c.who.Budgets, Rate: c.who.Rate,
 	}
 	for _, id := range c.need.Endpoints {
@@ -185,6 +185,9 @@ func (c *call) settle(outcome ledger.Outcome) error {
 	c.mu.Unlock()
 	c.took = time.Since(c.began)
 	s := ledger.Settlement{Outcome: outcome, Took: c.took, Decision: c.id}
+	if w := c.winner.Load(); w != nil && outcome == ledger.OK {
+		s.Won = w.n
+	}
 	for _, a := range c.list() {
 		if a.began.IsZero() {
 			continue
@@ -223,6 +226,6 @@ func (c *call) reserveNothing(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	c.entry, err = c.g.books.Begin(ctx, ledger.Call{ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Door: c.doorName(), Model: c.asked, Class: c.class, Rate: c.who.Rate})
+	c.entry, err = c.g.books.Begin(ctx, ledger.Call{ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Door: c.doorName(), Model: c.asked, Class: c.class, Labels: c.labels, Rate: c.who.Rate})
 	return err
 }

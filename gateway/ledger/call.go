@@ -63,8 +63,9 @@ type Call struct {
 	Agent  decouple.AgentName
 	Run    decouple.RunID
 	Door   Door
-	Model  string // as the caller named it: an alias or a model
-	Class  string // of the workload
+	Model  string   // as the caller named it: an alias or a model
+	Class  string   // of the workload
+	Labels []string // of the data
 	Trace  decouple.TraceID
 
 	Reserve  Amount // the most that it can use
@@ -114,6 +115,15 @@ type Settlement struct {
 	First    time.Duration // until the first content; 0 where there was none
 	Took     time.Duration // in all
 	Decision string        // the id of the router's decision
+	Won      int           // the attempt that answered, from 1; 0 is none, or not known
+	Policy   string        // the version of the contracts that decided where it may go; empty is that there were none
+	Refused  []Refused     // endpoints where it might not; what is kept of them is bounded, and is told again by the contracts of the time
+}
+
+// Refused is an endpoint where a call might not go, and the clauses (contract/clause) that said so.
+type Refused struct {
+	Endpoint string   `json:"endpoint"`
+	Clauses  []string `json:"clauses,omitempty"`
 }
 
 // amount is what a settlement counts in budgets. An unknown cost counts as it was reserved.
@@ -135,6 +145,8 @@ const (
 	maxText    = 256 // bytes of a name
 	maxLines   = 32
 	maxBudgets = 32 // that count one call
+	maxLabels  = 128
+	maxRefused = 2 << 10 // bytes of names of those endpoints and clauses
 )
 
 // check refuses what could not be kept.
@@ -145,6 +157,14 @@ func (c Call) check() error {
 	for _, s := range []string{c.ID, string(c.Tenant), c.Key, c.Team, string(c.Agent), string(c.Run), string(c.Door), c.Model, c.Class, string(c.Trace)} {
 		if !isName(s) {
 			return decouple.Errorf(decouple.Invalid, "a name of the call %q is longer than %d bytes or not plain text", c.ID[:min(len(c.ID), 40)], maxText)
+		}
+	}
+	if len(c.Labels) > maxLabels {
+		return decouple.Errorf(decouple.Invalid, "the call %s has %d labels, over %d", c.ID, len(c.Labels), maxLabels)
+	}
+	for _, l := range c.Labels {
+		if !isName(l) {
+			return decouple.Errorf(decouple.Invalid, "a label of the call %s is longer than %d bytes or not plain text", c.ID, maxText)
 		}
 	}
 	if c.Reserve.USD < 0 || c.Reserve.Tokens < 0 {
@@ -193,8 +213,28 @@ func (s Settlement) check() error {
 			return decouple.Errorf(decouple.Invalid, "a settlement names an endpoint or a model that is longer than %d bytes or not plain text", maxText)
 		}
 	}
-	if !isName(s.Decision) || !isName(string(s.Outcome)) {
-		return decouple.Errorf(decouple.Invalid, "a settlement names a decision or outcome that is longer than %d bytes or not plain text", maxText)
+	if s.Won < 0 {
+		return decouple.Errorf(decouple.Invalid, "a settlement says that the attempt %d answered, and they count from 1", s.Won)
+	}
+	if !isName(s.Decision) || !isName(string(s.Outcome)) || !isName(s.Policy) {
+		return decouple.Errorf(decouple.Invalid, "a settlement names a decision, an outcome or a version of contracts that is longer than %d bytes or not plain text", maxText)
 	}
 	return nil
+}
+
+// kept is as much of what was refused as a record holds: never so much that a call could not be settled.
+func (s Settlement) kept() []Refused {
+	room := maxRefused
+	for i, r := range s.Refused {
+		room -= len(r.Endpoint) + 32
+		ok := isName(r.Endpoint)
+		for _, c := range r.Clauses {
+			room -= len(c) + 4
+			ok = ok && isName(c)
+		}
+		if !ok || room < 0 {
+			return s.Refused[:i]
+		}
+	}
+	return s.Refused
 }

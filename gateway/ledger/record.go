@@ -39,6 +39,7 @@ type storedBegin struct {
 	Door    Door               `json:"door,omitempty"`
 	Model   string             `json:"model,omitempty"`
 	Class   string             `json:"class,omitempty"`
+	Labels  []string           `json:"labels,omitempty"`
 	Trace   decouple.TraceID   `json:"trace,omitempty"`
 	USD     decouple.Money     `json:"usd,omitempty"` // reserved
 	Tokens  int64              `json:"tokens,omitempty"`
@@ -63,6 +64,9 @@ type storedCall struct {
 	First    int64        `json:"first,omitempty"` // microseconds
 	Took     int64        `json:"took,omitempty"`
 	Decision string       `json:"decision,omitempty"`
+	Won      int          `json:"won,omitempty"`
+	Policy   string       `json:"policy,omitempty"`
+	Refused  []Refused    `json:"refused,omitempty"`
 }
 
 // storedLine is what one endpoint used.
@@ -182,6 +186,18 @@ func (f *fields) number(name string, v int64) {
 	}
 }
 
+func (f *fields) texts(name string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	f.name(name)
+	for i, s := range list {
+		f.b = append(f.b, "[,"[min(i, 1)])
+		f.b = appendText(f.b, s)
+	}
+	f.b = append(f.b, ']')
+}
+
 // appendText appends a JSON string.
 func appendText(b []byte, s string) []byte {
 	b = append(b, '"')
@@ -215,6 +231,7 @@ func (f *fields) begun(e *Entry, a Amount) {
 	f.text("door", string(c.Door))
 	f.text("model", c.Model)
 	f.text("class", c.Class)
+	f.texts("labels", c.Labels)
 	f.text("trace", string(c.Trace))
 	f.number("usd", int64(a.USD))
 	f.number("tokens", a.Tokens)
@@ -265,6 +282,19 @@ func appendSettle(b []byte, e *Entry, n int64, s *Settlement) []byte {
 	f.number("first", s.First.Microseconds())
 	f.number("took", s.Took.Microseconds())
 	f.text("decision", s.Decision)
+	f.number("won", int64(s.Won))
+	f.text("policy", s.Policy)
+	if refused := s.kept(); len(refused) > 0 {
+		f.name("refused")
+		for i := range refused {
+			f.b = append(f.b, "[,"[min(i, 1)])
+			f.b, f.comma = append(f.b, '{'), false
+			f.text("endpoint", refused[i].Endpoint)
+			f.texts("clauses", refused[i].Clauses)
+			f.b = append(f.b, '}')
+		}
+		f.b = append(f.b, ']')
+	}
 	return seal(append(f.b, '}'), at)
 }
 
@@ -292,7 +322,7 @@ func (f *fields) line(l *Line) {
 // call is a begun call as it was given.
 func (s *storedBegin) call() Call {
 	return Call{
-		ID: s.ID, Tenant: s.Tenant, Key: s.Key, Team: s.Team, Agent: s.Agent, Run: s.Run, Door: s.Door, Model: s.Model, Class: s.Class, Trace: s.Trace,
+		ID: s.ID, Tenant: s.Tenant, Key: s.Key, Team: s.Team, Agent: s.Agent, Run: s.Run, Door: s.Door, Model: s.Model, Class: s.Class, Labels: s.Labels, Trace: s.Trace,
 		Reserve: Amount{s.USD, s.Tokens},
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -181,19 +180,11 @@ func (v *View) follow(ctx context.Context) error {
 }
 
 func (v *View) apply(e decouple.Event) error {
-	if e.Kind != UsageRecorded || e.KindVersion != 1 {
-		return decouple.Errorf(decouple.Unavailable, "the event %s of usage is of a kind that this version does not know: use the newer program", e.ID)
+	list, from, err := callsOf(e)
+	for i := range list {
+		v.fold(from, &list[i])
 	}
-	var p storedUsage
-	if err := json.Unmarshal(e.Payload, &p); err != nil {
-		return decouple.Errorf(decouple.Internal, "the event %s of usage cannot be read: %w", e.ID, err)
-	}
-	holder, _, _ := strings.Cut(e.Stream.ID, "/")
-	for i := range p.Calls {
-		p.Calls[i].Tenant = e.Stream.Tenant
-		v.fold(origin{e.Stream.Tenant, holder}, &p.Calls[i])
-	}
-	return nil
+	return err
 }
 
 // unjournaled reads the settlements that the journal did not have when this was asked.
