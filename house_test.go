@@ -45,6 +45,7 @@ var rooms = map[string][]string{
 	"engine":                  {"journal"},
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
+	"risk/sign":               {},
 	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool"},
 	"bench/failover":          {"api", "engine", "journal", "journal/postgres", "journal/postgres/pgtest"},
 	"bench/gateway":           {"gateway/transport"},
