@@ -41,6 +41,7 @@ type attempt struct {
 	over     bool          // guarded by the call's lock, as are failed and spent
 	failed   *failure
 	spent    spending
+	feigned  bool // its failure was, by a drill
 }
 
 // run asks the endpoint and relays what it answers, but for the last piece. A nil failure means that the answer is whole.
@@ -49,6 +50,11 @@ func (a *attempt) run(ctx context.Context) *failure {
 	defer func() { a.ended = time.Now() }()
 	if a.ep.Provider == providerBuiltin {
 		return a.local(ctx)
+	}
+	if a.c.drill != nil {
+		if f := a.pretend(ctx); f != nil {
+			return f
+		}
 	}
 	front, body, err := a.encode()
 	if err != nil {

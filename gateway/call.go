@@ -59,6 +59,7 @@ type call struct {
 
 	embeds  bool             // vectors are asked for
 	run     decouple.RunID   // of an agent
+	drill   *drill           // that it is a canary of; nil is none
 	storeAs *StoredResponse  // nil stores nothing
 	making  *answer          // others wait for this call's answer
 	copied  []byte           // what was sent, for them
@@ -273,6 +274,7 @@ func (c *call) live(ctx context.Context, out outlet) error {
 // pursue asks one endpoint after the other until one has answered.
 func (c *call) pursue(ctx context.Context, out outlet) error {
 	var last *failure
+	c.drill = c.g.drilled(c)
 	for {
 		d, err := c.take(ctx)
 		if err != nil {
@@ -286,7 +288,7 @@ func (c *call) pursue(ctx context.Context, out outlet) error {
 		}
 		a := c.attempt(d.Chosen, out)
 		c.enrol(a)
-		if a.n > 1 && c.alias.Strategy != catalog.Cascade && !c.g.retry() {
+		if a.n > 1 && c.alias.Strategy != catalog.Cascade && !c.g.retry(c) {
 			c.g.end(a, &failure{what: route.Canceled})
 			return c.giveUp(last)
 		}
@@ -311,7 +313,7 @@ func (c *call) pursue(ctx context.Context, out outlet) error {
 
 // take asks the router for an endpoint and takes a place there, and waits while nothing has room.
 func (c *call) take(ctx context.Context) (route.Decision, error) {
-	d := c.g.take(c.need)
+	d := c.g.take(c, c.need)
 	c.decisions = append(c.decisions, d)
 	if d.Chosen != "" || d.Wait.IsZero() {
 		return d, nil
@@ -321,7 +323,12 @@ func (c *call) take(ctx context.Context) (route.Decision, error) {
 		d.Refused, d.RetryAfter = decouple.RateLimited, wait // an honest no now is better than the same no later
 		return d, nil
 	}
-	d, err := c.g.queue.wait(ctx, c, d)
+	var err error
+	if c.drill != nil {
+		d, err = c.turn(ctx, d)
+	} else {
+		d, err = c.g.queue.wait(ctx, c, d)
+	}
 	c.decisions = append(c.decisions, d)
 	return d, err
 }

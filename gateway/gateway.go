@@ -110,6 +110,8 @@ type Gateway struct {
 	router *route.State
 	queue  *queue
 	behind map[string]context.CancelFunc // responses that are made in the background here
+
+	drill atomic.Pointer[drill] // under way; nil is none
 }
 
 // New makes a gateway. What is wrong with a configuration is Invalid.
@@ -144,6 +146,9 @@ func (g *Gateway) Reload(cat *catalog.Catalog, accounts []credential.Account) er
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.router.With(cat)
+	if d := g.drill.Load(); d != nil {
+		d.router.With(cat)
+	}
 	g.world.Store(w)
 	return nil
 }

@@ -19,13 +19,13 @@ func (c *call) hedged(ctx context.Context, a *attempt, d route.Decision) (route.
 		return e.advice, e.failed
 	case <-timer.C:
 	}
-	if c.winner.Load() != nil || !c.g.retry() {
+	if c.winner.Load() != nil || !c.g.retry(c) {
 		e := <-first
 		return e.advice, e.failed
 	}
 	n := c.need
 	n.Tried = append(slices.Clone(n.Tried), a.ep.ID)
-	again := c.g.take(n)
+	again := c.g.take(c, n)
 	if again.Chosen == "" || again.Chosen == a.ep.ID {
 		e := <-first
 		return e.advice, e.failed

@@ -9,12 +9,12 @@ import (
 // The router is pure and has no locks. These are the ways to it.
 
 // take decides and takes the place of what was chosen. A new call goes behind those that wait: it is then only told when something could take it.
-func (g *Gateway) take(n route.Need) route.Decision {
+func (g *Gateway) take(c *call, n route.Need) route.Decision {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if len(n.Tried) > 0 || g.queue.order.Len() == 0 {
-		return g.router.Take(n, now)
+	if len(n.Tried) > 0 || g.queue.order.Len() == 0 || c.drill != nil {
+		return g.routerOf(c).Take(n, now)
 	}
 	d := g.router.Decide(n, now)
 	if d.Chosen != "" {
@@ -31,10 +31,10 @@ func (g *Gateway) Health() []route.Health {
 }
 
 // retry spends one attempt of the retry budget, if there is one.
-func (g *Gateway) retry() bool {
+func (g *Gateway) retry(c *call) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.router.Retry(time.Now())
+	return g.routerOf(c).Retry(time.Now())
 }
 
 // heard tells the router what an endpoint says of its limits.
@@ -44,14 +44,14 @@ func (g *Gateway) heard(a *attempt, l route.Limits) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.router.Heard(a.c.id, a.ep.ID, l, time.Now())
+	g.routerOf(a.c).Heard(a.c.id, a.ep.ID, l, time.Now())
 }
 
 // firstToken tells the router that an endpoint has begun to answer.
 func (g *Gateway) firstToken(a *attempt) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.router.FirstToken(a.c.id, a.ep.ID, time.Now())
+	g.routerOf(a.c).FirstToken(a.c.id, a.ep.ID, time.Now())
 }
 
 // end tells the router how an attempt ended, and wakes who waits for its place.
@@ -76,7 +76,7 @@ func (g *Gateway) end(a *attempt, f *failure) route.Advice {
 	o.TokensIn, o.TokensOut = t.usage.TokensIn, t.usage.TokensOut
 	g.mu.Lock()
 	now := time.Now()
-	advice := g.router.End(o, now)
+	advice := g.routerOf(a.c).End(o, now)
 	if g.queue.order.Len() > 0 {
 		g.queue.serve(now, time.Time{})
 	}

@@ -39,6 +39,7 @@ type Facts struct {
 	Door     ledger.Door
 	Asked    string
 	Class    string
+	Labels   []string
 	Stream   bool
 	Parent   string // W3C trace context, as it came
 	Began    time.Time
@@ -67,6 +68,7 @@ type AttemptFacts struct {
 	Status     int
 	Usage      decouple.Usage
 	Finish     decouple.Finish
+	Pretended  bool // its failure was feigned by a drill
 }
 
 // tellWatcher tells whoever watches that the call has ended.
@@ -74,12 +76,15 @@ func (c *call) tellWatcher() {
 	if c.g.cfg.Watch != nil {
 		c.g.cfg.Watch.Called(c.facts())
 	}
+	if c.drill != nil {
+		c.drill.in.Ended(c.facts())
+	}
 }
 
 // facts counts a call.
 func (c *call) facts() *Facts {
 	f := &Facts{
-		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Door: c.doorName(), Asked: c.asked, Class: c.class, Stream: c.stream, Parent: c.parent,
+		ID: c.id, Tenant: c.who.Tenant, Key: c.who.Key, Team: c.who.Team, Agent: c.who.Agent, Door: c.doorName(), Asked: c.asked, Class: c.class, Labels: c.labels, Stream: c.stream, Parent: c.parent,
 		Began: c.began, Took: c.took, Usage: c.used, Kind: c.outcome, Cache: c.status,
 	}
 	for _, a := range c.list() {
@@ -89,7 +94,7 @@ func (c *call) facts() *Facts {
 		t := a.relay.tally()
 		af := AttemptFacts{
 			N: a.n, Endpoint: a.ep.ID, Provider: a.ep.Provider, Cloud: a.ep.Cloud, Region: a.ep.Region, Model: a.ep.Model, Name: a.ep.Name, Answered: t.model, Format: string(a.ep.format),
-			Began: a.began, Took: a.ended.Sub(a.began), Outcome: route.OK, Usage: a.spent.usage, Finish: t.finish,
+			Began: a.began, Took: a.ended.Sub(a.began), Outcome: route.OK, Usage: a.spent.usage, Finish: t.finish, Pretended: a.feigned,
 		}
 		if !a.first.IsZero() {
 			af.FirstToken = a.first.Sub(a.began)
