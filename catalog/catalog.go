@@ -21,6 +21,9 @@ type Model struct {
 	MaxOut  int64     `json:"max_output,omitempty"` // tokens that it can write in one call
 	Can     []Feature `json:"can,omitempty"`
 	Retires time.Time `json:"retires,omitzero"`
+	Open    bool      `json:"open,omitempty"` // its weights are published: whoever has them may serve it, and its lab's terms do not say where
+
+	closed bool // of an overlay that says that they are not
 }
 
 // Feature is something that a model can do and others cannot.

@@ -105,6 +105,10 @@ func (r *reader) model(path, id string, n *yaml.Node) Model {
 	var can []string
 	r.mapping(path, n, fields{
 		"lab": r.text(&m.Lab), "names": r.texts(&m.Names), "context": r.count(&m.Context), "max_output": r.count(&m.MaxOut), "can": r.texts(&can), "retires": r.date(&m.Retires),
+		"open": func(path string, n *yaml.Node) {
+			r.flag(&m.Open)(path, n)
+			m.closed = !m.Open
+		},
 	})
 	known := []Feature{Tools, Images, Documents, Shapes, Thinks, Embeds, Converses, CachesSelf}
 	for _, f := range can {

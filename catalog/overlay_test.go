@@ -195,3 +195,34 @@ func FuzzResolve(f *testing.F) {
 		}
 	})
 }
+
+// TestOpenWeights: the models whose weights are published are marked, an overlay that does not speak of it leaves it, and one that does has its way.
+func TestOpenWeights(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, m := range c.Models {
+		published := false
+		for _, family := range []string{"gpt-oss", "llama", "deepseek", "qwen", "mistral"} {
+			published = published || strings.HasPrefix(string(id), family)
+		}
+		if m.Open != published {
+			t.Errorf("%s: open is %v", id, m.Open)
+		}
+	}
+	o, err := catalog.ParseOverlay([]byte("models:\n  gpt-oss-20b: {context: 1k}\n  gpt-oss-120b: {open: false}\n  sonnet-5: {open: true}\n  mine: {lab: openai, open: true}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := c.With(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[catalog.ModelID]bool{"gpt-oss-20b": true, "gpt-oss-120b": false, "sonnet-5": true, "mine": true, "gpt-5.4": false} {
+		if next.Models[id].Open != want {
+			t.Errorf("%s: open is %v", id, next.Models[id].Open)
+		}
+	}
+}

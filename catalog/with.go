@@ -92,6 +92,7 @@ func (m Model) with(o Model) Model {
 	set(&m.Lab, o.Lab)
 	set(&m.Context, o.Context)
 	set(&m.MaxOut, o.MaxOut)
+	m.Open = o.Open || m.Open && !o.closed
 	if !o.Retires.IsZero() {
 		m.Retires = o.Retires
 	}

@@ -14,7 +14,7 @@ func PlaceOf(cat *catalog.Catalog, ep catalog.Endpoint) placement.Place {
 	m := cat.Models[ep.Model]
 	p := placement.Place{
 		ID: string(ep.ID), Vendor: ep.Provider, Cloud: ep.Cloud, Region: ep.Region, Geo: cat.Places[ep.Region], Hardware: ep.Hardware,
-		Model: string(ep.Model), Lab: m.Lab, Labels: ep.Labels,
+		Model: string(ep.Model), Lab: m.Lab, Open: m.Open, Labels: ep.Labels,
 	}
 	for _, l := range ep.Labels {
 		name, value, ok := strings.Cut(l, "=")
