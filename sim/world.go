@@ -403,6 +403,15 @@ func (p *Plan) hold(now int64) {
 
 // Done says that a call has ended at a time: left by its caller, or as its plan says. It gives the line of the invoice; false is a call that is not on it.
 func (w *World) Done(p Plan, left bool, now time.Time) (Line, bool) {
+	l, ok := w.Settle(&p, left, now)
+	if ok {
+		l.ID = p.ID()
+	}
+	return l, ok
+}
+
+// Settle is [World.Done] without the line's id, which takes longer to make than all the rest.
+func (w *World) Settle(p *Plan, left bool, now time.Time) (Line, bool) {
 	if p.Refusal != Served || p.seat == nil {
 		return Line{}, false
 	}
@@ -412,7 +421,7 @@ func (w *World) Done(p Plan, left bool, now time.Time) (Line, bool) {
 		p.seat.slots.release(p.slot, p.until, int64(now.Sub(w.start)))
 	}
 	l := Line{
-		ID: p.ID(), Client: p.Call.Client, Account: p.Call.Account, Cloud: p.cloud.Name, Region: p.Region, Model: p.Model, At: now, Tier: p.Call.Tier, Stream: p.Call.Stream,
+		Client: p.Call.Client, Account: p.Call.Account, Cloud: p.cloud.Name, Region: p.Region, Model: p.Model, At: now, Tier: p.Call.Tier, Stream: p.Call.Stream,
 		Ended: Whole, Price: p.price, Factors: p.factors,
 	}
 	made, rule := p.Usage.TokensOut, BillWhole

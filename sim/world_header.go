@@ -101,6 +101,39 @@ func (p *Plan) waitHeaders(put func(name, value string)) {
 	}
 }
 
+// Wait is how long the headers tell a caller to wait, as coarsely as the vendor says it; 0 is that they do not.
+func (p *Plan) Wait() time.Duration {
+	if p.cloud == nil || p.RetryAfter <= 0 {
+		return 0
+	}
+	switch p.cloud.Vendor {
+	case Bedrock, Gemini, Vertex:
+		return 0
+	case OpenAI, Azure:
+		return (p.RetryAfter + time.Millisecond - 1).Truncate(time.Millisecond)
+	}
+	return time.Duration(seconds(p.RetryAfter)) * time.Second
+}
+
+// Shown is that part of the room which the vendor's headers show.
+func (p *Plan) Shown() Room {
+	if p.cloud == nil {
+		return Room{}
+	}
+	switch p.cloud.Vendor {
+	case OpenAI, Groq, Cerebras:
+		return Room{Requests: p.Room.Requests, Tokens: p.Room.Tokens}
+	case Azure:
+		if p.cloud.Limits.Units > 0 {
+			return Room{Used: p.Room.Used}
+		}
+		return Room{Requests: p.Room.Requests, Tokens: p.Room.Tokens}
+	case Anthropic:
+		return Room{Requests: p.Room.Requests, Tokens: p.Room.Tokens, In: p.Room.In, Out: p.Room.Out}
+	}
+	return Room{}
+}
+
 // seconds are whole seconds, rounded up, at least one.
 func seconds(d time.Duration) int64 { return max(1, int64(math.Ceil(d.Seconds()))) }
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -395,4 +396,56 @@ func BenchmarkAsk(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+}
+
+// TestShownInHeaders wants what a plan says of its headers to be what they say.
+func TestShownInHeaders(t *testing.T) {
+	t.Parallel()
+	s, err := ReadSetup("clouds.yaml", DefaultClouds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := New(Config{Seed: 1, Start: epoch, Clouds: s.Clouds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range s.Clouds {
+		for i := range 40 {
+			if i == 20 {
+				if _, err := w.AddFault(Fault{Cloud: c.Name, Kind: Storm, RetryAfter: 1234500 * time.Microsecond}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p := w.Ask(Call{Cloud: c.Name, Model: c.Models[0].Name, In: 1000, MaxOut: 500}, epoch.Add(time.Duration(i)*time.Second))
+			said := map[string]string{}
+			for _, h := range p.Headers() {
+				said[h.Name] = h.Value
+			}
+			shown, wait := p.Shown(), time.Duration(0)
+			if ms, err := strconv.ParseInt(said["retry-after-ms"], 10, 64); err == nil {
+				wait = time.Duration(ms) * time.Millisecond
+			} else if s, err := strconv.ParseInt(said["retry-after"], 10, 64); err == nil {
+				wait = time.Duration(s) * time.Second
+			}
+			if p.Wait() != wait {
+				t.Errorf("%s: the headers say to wait %s, and the plan %s", c.Name, wait, p.Wait())
+			}
+			for _, q := range []struct {
+				g     Gauge
+				names []string
+			}{
+				{shown.Requests, []string{"x-ratelimit-remaining-requests", "x-ratelimit-remaining-requests-minute", "anthropic-ratelimit-requests-remaining"}},
+				{shown.Tokens, []string{"x-ratelimit-remaining-tokens", "x-ratelimit-remaining-tokens-minute", "anthropic-ratelimit-tokens-remaining"}},
+				{shown.In, []string{"anthropic-ratelimit-input-tokens-remaining"}}, {shown.Out, []string{"anthropic-ratelimit-output-tokens-remaining"}},
+			} {
+				left := ""
+				for _, n := range q.names {
+					left += said[n]
+				}
+				if want := strconv.FormatInt(q.g.Left, 10); q.g.Limit > 0 && left != want || q.g.Limit == 0 && left != "" {
+					t.Errorf("%s: the headers %v say %q, and the plan %+v", c.Name, q.names, left, q.g)
+				}
+			}
+		}
+	}
 }
