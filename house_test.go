@@ -46,7 +46,7 @@ var rooms = map[string][]string{
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"risk/sign":               {},
-	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool"},
+	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool", "risk/exposure"},
 	"risk/exposure":           {"catalog", "placement"},
 	"bench/failover":          {"api", "engine", "journal", "journal/postgres", "journal/postgres/pgtest"},
 	"bench/gateway":           {"gateway/transport"},

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
@@ -12,7 +13,9 @@ import (
 	"decouple.dev/decouple/gateway"
 	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/placement"
 	"decouple.dev/decouple/registry"
+	"decouple.dev/decouple/risk/exposure"
 )
 
 // withModels gives a server the gateway of the builtin model, and accounts of it.
@@ -28,6 +31,10 @@ func withModels(t *testing.T, s *api.Server, store journal.Store) {
 	if s.Models, err = gateway.New(gateway.Config{Catalog: cat, Ledger: s.Ledger}); err != nil {
 		t.Fatal(err)
 	}
+	s.Risk = func(_ context.Context, _ decouple.TenantID, q api.RiskQuery) (exposure.Report, error) {
+		facts, err := exposure.Facts{}.Over(q.File, []byte(q.Facts))
+		return exposure.Assess(exposure.Input{Catalog: cat, Place: func(ep catalog.Endpoint) placement.Place { return gateway.PlaceOf(cat, ep) }, Facts: facts, Since: q.Since, Now: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}), err
+	}
 	s.Seal = func(id string) ([]byte, string, error) { return []byte("sealed"), "secret of " + id, nil }
 	t.Cleanup(func() {
 		_ = s.Models.Close(context.Background())
@@ -39,6 +46,15 @@ func withModels(t *testing.T, s *api.Server, store journal.Store) {
 func (s *site) gateway(ada string) {
 	t := s.t
 	admin := s.key("", "grace", registry.RoleAdmin)
+	if r := read[api.Exposure](s, ada, "GET", "/api/v1/risk?since=2026-11-01T00:00:00Z", ""); r.Basis != exposure.Assumed || len(r.Dimensions) == 0 || r.Since.IsZero() {
+		t.Errorf("the exposure is %+v", r)
+	}
+	if r := read[api.Exposure](s, ada, "POST", "/api/v1/risk", `{"file":"own.yaml","facts":"criticality: [{class: x, level: low}]"}`); len(r.Notes) == 0 {
+		t.Errorf("the exposure under facts is %+v", r)
+	}
+	if code, text := s.ask(ada, "POST", "/api/v1/risk", `{"file":"own.yaml","facts":"colour: blue"}`); code != 400 || !strings.Contains(text, "own.yaml:1: there is no key") {
+		t.Errorf("facts that are wrong: %d %s", code, text)
+	}
 	list := read[gateway.Inventory](s, ada, "GET", "/api/v1/endpoints", "")
 	if len(list.Endpoints) != 1 || !list.Endpoints[0].Local || !list.Endpoints[0].Priced || list.Stale {
 		t.Errorf("the endpoints are %+v", list)

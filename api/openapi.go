@@ -15,6 +15,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
+	"decouple.dev/decouple/risk/exposure"
 )
 
 // description is the interface as OpenAPI 3.1 describes it.
@@ -100,6 +101,7 @@ var shapes = sync.OnceValue(func() *jsonschema.ForOptions {
 		reflect.TypeFor[decouple.Money]():  {Type: "integer", Description: "nano-dollars"},
 		reflect.TypeFor[time.Duration]():   {Type: "integer", Description: "nanoseconds"},
 		reflect.TypeFor[time.Time]():       {Type: "string", Format: "date-time"},
+		reflect.TypeFor[exposure.Node]():   {Type: "string", Description: "kind:name, such as cloud:azure"},
 	}}
 })
 

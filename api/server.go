@@ -42,6 +42,7 @@ type Server struct {
 	Models  *gateway.Gateway                                           // that is asked about endpoints and decisions; nil is none
 	Ledger  *ledger.Ledger                                             // of what was spent; nil is none
 	Seal    func(key string) (sealed []byte, secret string, err error) // makes the secret that a key signs with; nil makes none
+	Risk    RiskFunc                                                   // what hangs on whom; nil cannot say
 	Log     *slog.Logger                                               // of what goes wrong inside; nil is none
 }
 

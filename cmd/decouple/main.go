@@ -115,7 +115,7 @@ func (a *app) root() *cobra.Command {
 	c.PersistentFlags().StringVar(&a.server, "server", "", "work with the server at this `URL`, such as http://127.0.0.1:8585, instead of the data folder here (default $DECOUPLE_SERVER)")
 	c.PersistentFlags().StringVar(&a.config, "config", "", "config `FILE` (default $DECOUPLE_CONFIG, or decouple.yaml in $XDG_CONFIG_HOME/decouple or ~/.config/decouple)")
 	c.PersistentFlags().StringVar(&a.keyFile, "key-file", "", "`FILE` that holds the key for the server (default: the key in $DECOUPLE_KEY)")
-	c.AddCommand(newServe(a), newNodes(a), newKeys(a), newConfig(a), newApprovals(a), newSessions(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newSim(a), newDemo(a), newEndpoints(a), newExplain(a), newUsage(a), newBudgets(a), newExit(a), newBenchReopen(), newVersion(a), newPDF())
+	c.AddCommand(newServe(a), newNodes(a), newKeys(a), newConfig(a), newApprovals(a), newSessions(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newSim(a), newDemo(a), newEndpoints(a), newExplain(a), newUsage(a), newBudgets(a), newRisk(a), newExit(a), newBenchReopen(), newVersion(a), newPDF())
 	return c
 }
 

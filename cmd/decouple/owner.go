@@ -62,6 +62,7 @@ type owner struct {
 	ledger   *ledger.Ledger
 	seals    *sealer
 	gateway  *gateway.Gateway
+	catalog  *catalog.Catalog // of the gateway
 	sends    telemetry.Settings
 	counts   *telemetry.Counts   // nil counts nothing
 	exporter *telemetry.Exporter // nil sends nothing
@@ -143,6 +144,7 @@ func (o *owner) models(ctx context.Context, p plan) (engine.Model, error) {
 		return nil, err
 	}
 	cfg := p.model.cfg
+	o.catalog = cfg.Catalog
 	cfg.Ledger, cfg.Store = o.ledger, &gateway.JournalResponses{Store: o.store}
 	if cfg.Node, err = o.node(ctx); err != nil {
 		return nil, err
@@ -230,7 +232,7 @@ func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
 // server is the owner as other programs reach it: through its socket by whoever may open that.
 func (o *owner) server(p plan) *api.Server {
 	return &api.Server{
-		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger, Seal: o.seals.make,
+		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger, Seal: o.seals.make, Risk: o.risk,
 		Local: registry.Principal{Tenant: decouple.LocalTenant, Actor: me, Role: registry.RoleOwner},
 	}
 }

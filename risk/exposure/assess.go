@@ -19,7 +19,8 @@ type Flow struct {
 	Agent    string
 	Team     string
 	Key      string
-	Asked    string // the alias, model or endpoint, as the caller named it: its members are the alternates
+	Labels   []string // of the data
+	Asked    string   // the alias, model or endpoint, as the caller named it: its members are the alternates
 	Model    string
 	Endpoint catalog.EndpointID
 	Calls    int64
@@ -252,11 +253,11 @@ func (w *world) effect(f Flow, s *station) placement.Effect {
 	if w.Judge == nil {
 		return placement.Go
 	}
-	key := fmt.Sprintf("%q", []string{f.Class, f.Team, f.Agent, f.Key, string(s.ep.ID)})
+	key := fmt.Sprintf("%q", append([]string{f.Class, f.Team, f.Agent, f.Key, string(s.ep.ID)}, f.Labels...))
 	if e, ok := w.rulings[key]; ok {
 		return e
 	}
-	e := w.Judge.Judge(&placement.Need{Action: placement.CallModel, Class: f.Class, Team: f.Team, Agent: f.Agent, Key: f.Key}, &s.place).Effect
+	e := w.Judge.Judge(&placement.Need{Action: placement.CallModel, Class: f.Class, Labels: f.Labels, Team: f.Team, Agent: f.Agent, Key: f.Key}, &s.place).Effect
 	w.rulings[key] = e
 	return e
 }
