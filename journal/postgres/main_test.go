@@ -15,20 +15,48 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // TestSuite runs what every store must pass; a folder of the suite stands for a database.
 func TestSuite(t *testing.T) {
-	var mu sync.Mutex
-	urls := map[string]string{}
 	pgtest.Shared(t)
-	journaltest.Run(t, func(t *testing.T, dir string) journal.Store {
+	journaltest.Run(t, (&databases{}).open)
+}
+
+// TestArchive runs what every store must do that is dumped and restored.
+func TestArchive(t *testing.T) {
+	pgtest.Shared(t)
+	d := &databases{}
+	journaltest.Archive(t, d.open, func(t *testing.T, dir string) journal.Restorer {
 		t.Helper()
-		mu.Lock()
-		defer mu.Unlock()
-		if urls[dir] == "" {
-			urls[dir] = pgtest.Database(t)
-		}
-		s, err := postgres.Open(t.Context(), postgres.Config{URL: urls[dir]})
+		r, err := postgres.OpenRestorer(t.Context(), d.of(t, dir))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s
+		return r
 	})
+}
+
+// databases are those that stand for folders.
+type databases struct {
+	mu   sync.Mutex
+	urls map[string]string
+}
+
+func (d *databases) of(t *testing.T, dir string) string {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.urls == nil {
+		d.urls = map[string]string{}
+	}
+	if d.urls[dir] == "" {
+		d.urls[dir] = pgtest.Database(t)
+	}
+	return d.urls[dir]
+}
+
+func (d *databases) open(t *testing.T, dir string) journal.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), postgres.Config{URL: d.of(t, dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

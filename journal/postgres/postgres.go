@@ -103,6 +103,9 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := inUse(ctx, s.pool, s.cfg.URL); err != nil {
+		return err
+	}
 	if s.writer, err = newPool(ctx, s.cfg.URL, 1); err != nil {
 		return err
 	}

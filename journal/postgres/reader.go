@@ -33,6 +33,9 @@ func OpenReader(ctx context.Context, url string) (*Reader, error) {
 	if err == nil && have != len(migrations) {
 		err = decouple.Errorf(decouple.Invalid, "the journal has schema version %d and this program reads %d: start a node of the newest version", have, len(migrations))
 	}
+	if err == nil {
+		err = inUse(ctx, r.pool, url)
+	}
 	if err != nil {
 		r.pool.Close()
 		return nil, asError(err, url)
@@ -310,12 +313,12 @@ func texts[S ~string](names []S) []string {
 	return out
 }
 
-func scanRun(rows pgx.Rows) (journal.RunRow, error) {
+func scanRun(rows pgx.Rows, more ...any) (journal.RunRow, error) {
 	var row journal.RunRow
 	var spec, wait, body string
 	var wake, updated int64
-	err := rows.Scan(&row.Row, &spec, (*string)(&row.Status), &wait, &body, (*string)(&row.Node), (*int64)(&row.Epoch), (*int64)(&row.Seq), (*int64)(&row.Inbox),
-		(*int64)(&row.Consumed), (*int64)(&row.Until), &wake, &updated)
+	err := rows.Scan(append([]any{&row.Row, &spec, (*string)(&row.Status), &wait, &body, (*string)(&row.Node), (*int64)(&row.Epoch), (*int64)(&row.Seq), (*int64)(&row.Inbox),
+		(*int64)(&row.Consumed), (*int64)(&row.Until), &wake, &updated}, more...)...)
 	if err != nil {
 		return row, err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // migrations take a database forward, one version each; entry 0 makes version 1. They are never changed once released.
-var migrations = [...]string{schema1, schema2, schema3}
+var migrations = [...]string{schema1, schema2, schema3, schema4}
 
 //go:embed schema1.sql
 var schema1 string
@@ -21,6 +21,9 @@ var schema2 string
 
 //go:embed schema3.sql
 var schema3 string
+
+//go:embed schema4.sql
+var schema4 string
 
 // lockKey names the advisory lock that migrations are done under: "decouple" as a number.
 const lockKey = 0x6465636f75706c65

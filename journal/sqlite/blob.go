@@ -217,6 +217,7 @@ type blobReader struct {
 	mac    hash.Hash
 	chunk  bytes.Reader
 	done   bool
+	from   *conn // of a dump; nil is the reader's own
 }
 
 // Read reads the blob; at its end the keyed hash of all that was read must be its address.
@@ -247,13 +248,20 @@ func (b *blobReader) next() error {
 	}
 	var data []byte
 	found := false
-	err := b.r.query(b.ctx, "select upload, n, data, sum from chunk where upload = ? and n = ?", func(v []driver.Value) error {
+	const query = "select upload, n, data, sum from chunk where upload = ? and n = ?"
+	take := func(v []driver.Value) error {
 		v, err := checkRow("chunk", v)
 		if err == nil {
 			found, data = true, raw(v[2])
 		}
 		return err
-	}, b.upload, b.n)
+	}
+	var err error
+	if b.from != nil {
+		err = b.from.each(query, take, b.upload, b.n)
+	} else {
+		err = b.r.query(b.ctx, query, take, b.upload, b.n)
+	}
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,27 @@ func OpenReader(_ context.Context, dir string) (*Reader, error) {
 		r.Close()
 		return nil, decouple.Errorf(decouple.Invalid, "the journal in %s has schema version %d and this program reads %d: open it once with a program that writes, of the newest version", dir, version, len(migrations))
 	}
+	if err := r.inUse(); err != nil {
+		r.Close()
+		return nil, asError(err, dir)
+	}
 	return r, nil
+}
+
+// inUse refuses a journal whose import was not finished.
+func (r *Reader) inUse() error {
+	c, err := openConn(dsn(r.dir, "ro", "query_only(1)", "busy_timeout(10000)"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.close() }()
+	if id, settled, err := readRestored(c); err != nil || id != "" && !settled {
+		if err != nil {
+			return err
+		}
+		return journal.Unsettled(r.dir, id)
+	}
+	return nil
 }
 
 func openReader(dir string) (*Reader, error) {

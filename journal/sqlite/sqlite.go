@@ -81,9 +81,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Node.ID == "" {
 		cfg.Node.ID = decouple.NodeID("n" + strings.ToLower(rand.Text()[:8]))
 	}
-	s := &Store{spec: cfg.Node, node: cfg.Node.ID, site: cfg.Node.Site, urgent: func(decouple.RunID) {}, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
-	s.group.init()
-	s.queue.init()
+	s := newStore(cfg)
 	if err := s.open(ctx, cfg); err != nil {
 		s.Close()
 		return nil, asError(err, cfg.Dir)
@@ -91,7 +89,38 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+func newStore(cfg Config) *Store {
+	s := &Store{spec: cfg.Node, node: cfg.Node.ID, site: cfg.Node.Site, urgent: func(decouple.RunID) {}, claimed: map[runKey]*work{}, unwritten: map[runKey]*work{}, keys: map[subjectKey][]byte{}}
+	s.group.init()
+	s.queue.init()
+	return s
+}
+
 func (s *Store) open(ctx context.Context, cfg Config) error {
+	if err := s.openFiles(cfg); err != nil {
+		return err
+	}
+	if id, settled, err := readRestored(s.c); err != nil || id != "" && !settled {
+		if err != nil {
+			return err
+		}
+		return journal.Unsettled(cfg.Dir, id)
+	}
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	bg, quit := context.WithCancel(context.Background())
+	s.quit = quit
+	s.Reader.tail = s.group.tail
+	s.Reader.synced = func() decouple.Position { return decouple.Position(s.group.durable.Load()) }
+	s.tasks.Go(func() { s.checkpoints(bg) })
+	s.tasks.Go(func() { s.timers(bg) })
+	s.tasks.Go(func() { s.claims(bg) })
+	return nil
+}
+
+// openFiles takes the lock, opens the database and its log and mark, and sees that nothing that was acknowledged is missing.
+func (s *Store) openFiles(cfg Config) error {
 	var err error
 	if s.lock, err = takeLock(cfg.Dir, cfg.Owner); err != nil {
 		return err
@@ -118,20 +147,8 @@ func (s *Store) open(ctx context.Context, cfg Config) error {
 	if s.wal, err = os.OpenFile(filepath.Join(cfg.Dir, dbFile+"-wal"), os.O_RDWR, 0); err != nil {
 		return err
 	}
-	if s.mark, err = openMark(cfg.Dir, markValue{s.head, s.lastSum, s.beat}); err != nil {
-		return err
-	}
-	if err := s.start(ctx); err != nil {
-		return err
-	}
-	bg, quit := context.WithCancel(context.Background())
-	s.quit = quit
-	s.Reader.tail = s.group.tail
-	s.Reader.synced = func() decouple.Position { return decouple.Position(s.group.durable.Load()) }
-	s.tasks.Go(func() { s.checkpoints(bg) })
-	s.tasks.Go(func() { s.timers(bg) })
-	s.tasks.Go(func() { s.claims(bg) })
-	return nil
+	s.mark, err = openMark(cfg.Dir, markValue{s.head, s.lastSum, s.beat})
+	return err
 }
 
 // private makes an empty file that only this user may read; SQLite gives the log beside it the same mode.
