@@ -78,21 +78,10 @@ func (r *reader) checkClause(c *Contract, k *Clause) {
 		k.AssertedBy = c.AssertedBy
 	}
 	need(k.Known.From.IsZero() || k.ToKnown.IsZero() || !k.ToKnown.Before(k.Known.From), "its end was known before it was", "write a `to_known` that is not before `known.from`")
+	k.lower()
 	r.checkKind(k, need)
+	r.checkSelf(k, need)
 	r.checkStars(k)
-	lowerOne(&k.Binds)
-	for _, list := range [][]Match{k.Except, k.At, k.In} {
-		lower(list...)
-	}
-	for _, list := range [][]string{k.Classes, k.Host, k.FirstParty} {
-		lowerTexts(list)
-	}
-	for i := range k.Accepted {
-		k.Accepted[i].Name = strings.ToLower(k.Accepted[i].Name)
-	}
-	for _, list := range k.Models {
-		lowerTexts(list)
-	}
 }
 
 // checkKind demands the keys of a kind, and refuses those that say nothing in it.
@@ -152,6 +141,33 @@ func (r *reader) checkKind(k *Clause, need func(ok bool, what, remedy string)) {
 	need(k.When == "" || len(k.Binds.Tools) > 0, "a condition is on the arguments of a tool", "write `binds: {tool: http.request}`")
 }
 
+// checkSelf refuses a clause that takes back what it says.
+func (r *reader) checkSelf(k *Clause, need func(ok bool, what, remedy string)) {
+	for i := range k.Except {
+		need(!k.Except[i].holdsAll(&k.Binds), "it contradicts itself: it excepts all that it binds", "narrow `except`, or take the clause out")
+	}
+	need(meet(k.Classes, k.Binds.Classes), "it contradicts itself: none of its classes is one that it binds", "write the classes once, in `classes`")
+	seen := map[string]Reading{}
+	for _, v := range k.Readings {
+		was, there := seen[v.By]
+		if v.By != "" && there && was.Reads != v.Reads && was.Known.overlaps(v.Known) {
+			r.at(v.line, "clauses."+k.ID+".readings", "it contradicts itself: "+printable(v.By)+" reads it in two ways at once", "end one of them (`known.to`), or say who else reads it so")
+		}
+		seen[v.By] = v
+	}
+}
+
+// holdsAll says whether a match fits everything that another one fits: each of its lists has all of the other's.
+func (m *Match) holdsAll(of *Match) bool {
+	mine, theirs := m.lists(), of.lists()
+	for i := range mine {
+		if len(*mine[i].to) > 0 && !within(*theirs[i].to, *mine[i].to) {
+			return false
+		}
+	}
+	return len(m.Facts) == 0 && m.Open == ""
+}
+
 // checkStars refuses a star where it would be taken for itself.
 func (r *reader) checkStars(k *Clause) {
 	for _, m := range slices.Concat([]Match{k.Binds}, k.Except, k.At, k.In) {
@@ -188,6 +204,22 @@ func (m *Match) ofNeed() bool {
 func lower(list ...Match) {
 	for i := range list {
 		lowerOne(&list[i])
+	}
+}
+
+func (k *Clause) lower() {
+	lowerOne(&k.Binds)
+	for _, list := range [][]Match{k.Except, k.At, k.In} {
+		lower(list...)
+	}
+	for _, list := range [][]string{k.Classes, k.Host, k.FirstParty} {
+		lowerTexts(list)
+	}
+	for i := range k.Accepted {
+		k.Accepted[i].Name = strings.ToLower(k.Accepted[i].Name)
+	}
+	for _, list := range k.Models {
+		lowerTexts(list)
 	}
 }
 

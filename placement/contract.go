@@ -189,17 +189,17 @@ func Kinds() []Kind {
 	return []Kind{ExclusiveHost, PrimaryHost, FirstShip, ROFR, ExclusiveDistribution, Licence, MinCommit, Royalty, Residency, NoTraining, RetirementNotice, AllowList, SubprocessorNotice, ShareOf, Permit, Forbid}
 }
 
-// terms says whether clauses of a kind are about who may offer a model where: only they can leave a class open.
+// terms says whether clauses of a kind are about who may offer a model where: only they can leave a class open. A prohibition leaves all else as it was.
 func (k Kind) terms() bool {
 	switch k {
-	case ExclusiveHost, PrimaryHost, FirstShip, ROFR, ExclusiveDistribution, Licence, Permit, Forbid:
+	case ExclusiveHost, PrimaryHost, FirstShip, ROFR, ExclusiveDistribution, Licence, Permit:
 		return true
 	}
 	return false
 }
 
 // labs says whether clauses of a kind are a lab's or a vendor's own terms, from which open weights are free.
-func (k Kind) labs() bool { return k.terms() && k != Permit && k != Forbid }
+func (k Kind) labs() bool { return k.terms() && k != Permit }
 
 // hosted says whether clauses of a kind deny all other places than their hosts.
 func (k Kind) hosted() bool {

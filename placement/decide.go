@@ -106,24 +106,25 @@ func (p *Policy) open(n *Need, named []*rule) []*rule {
 
 func (p *Policy) denied(n *Need, at *Place, list []*rule) Ruling {
 	r := Ruling{Verdict: Deny, Effect: Stop}
+	liftable, told := true, []string(nil)
 	for _, d := range strongest(list) {
 		r.Clauses = append(r.Clauses, d.as(Deny))
-	}
-	first := strongest(list)[0]
-	r.Why = "denied by " + first.quoted()
-	if lacks := missing(first.clause, n, at); lacks != "" {
-		r.Why += " Here " + lacks + " is not known, and what is not known does not count."
-	}
-	// Every clause that denies must be lifted: where one cannot be, nothing helps.
-	for _, d := range list {
-		if d.needs == "" {
-			return r
+		if !slices.Contains(told, d.cited.ID) && len(told) < 4 {
+			r.Why += []string{"denied by ", " Also denied by "}[min(len(told), 1)] + d.quoted()
+			told = append(told, d.cited.ID)
+			if lacks := missing(d.clause, n, at); lacks != "" {
+				r.Why += " Here " + lacks + " is not known, and what is not known does not count."
+			}
 		}
-	}
-	for _, d := range list {
-		if !slices.Contains(r.Needs, d.needs) {
+		// Every clause that denies must be lifted: where one cannot be, nothing helps.
+		liftable = liftable && d.needs != ""
+		if d.needs != "" && !slices.Contains(r.Needs, d.needs) {
 			r.Needs = append(r.Needs, d.needs)
 		}
+	}
+	if !liftable {
+		r.Needs = nil
+		return r
 	}
 	r.Why += " It is lifted by: " + strings.Join(r.Needs, ", ") + "."
 	return r

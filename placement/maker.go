@@ -76,10 +76,12 @@ func (m *maker) actions() []Action {
 		return m.k.Actions
 	case len(m.k.Binds.Tools) > 0:
 		return []Action{UseTool}
+	case m.k.Kind.labs():
+		return []Action{CallModel, RunAgent}
 	case m.k.Kind == Residency, m.k.Kind == Permit, m.k.Kind == Forbid:
 		return []Action{CallModel, UseTool, RunAgent}
 	}
-	return []Action{CallModel, RunAgent}
+	return []Action{CallModel}
 }
 
 // binding is whom and what the clause binds, without the class.
