@@ -89,7 +89,9 @@ func TestCustomer(t *testing.T) {
 		if r.Verdict != c.verdict || r.Effect != c.effect || !strings.Contains(r.Why, c.why) {
 			t.Errorf("%s: %s, %s, want %s, %s: %s", c.name, r.Verdict, r.Effect, c.verdict, c.effect, r.Why)
 		}
-		if c.clause != "" && !slices.ContainsFunc(r.Clauses, func(x placement.Cited) bool { return x.ID == c.clause && x.Contract != "" && x.Text != "" && x.Confidence == placement.Signed }) {
+		if c.clause != "" && !slices.ContainsFunc(r.Clauses, func(x placement.Cited) bool {
+			return x.ID == c.clause && x.Contract != "" && x.Text != "" && x.Confidence == placement.Signed
+		}) {
 			t.Errorf("%s: decided by %v, and not by %s", c.name, r.Clauses, c.clause)
 		}
 	}
