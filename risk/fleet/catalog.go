@@ -45,6 +45,21 @@ func Catalog(base *catalog.Catalog, clouds []sim.Cloud, labels map[string][]stri
 	return cat, nil
 }
 
+// Models is the plan's catalog, or the one that ships with the endpoints of the plan's clouds, their labels, and the plan's overlay.
+func (p *Plan) Models() (*catalog.Catalog, error) {
+	if p.Catalog != nil {
+		return p.Catalog, nil
+	}
+	cat, err := catalog.Embedded()
+	if err == nil {
+		cat, err = Catalog(cat, p.Clouds, p.Labels)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cat.With(p.Overlay)
+}
+
 // dateless takes the date of the first price off, so that it holds for any time before the second.
 func dateless(prices []catalog.Price) []catalog.Price {
 	prices = slices.Clone(prices)

@@ -117,15 +117,11 @@ func newFleet(p Plan) (*fleet, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	if p.Catalog == nil {
-		base, err := catalog.Embedded()
-		if err == nil {
-			p.Catalog, err = Catalog(base, p.Clouds, nil)
-		}
-		if err != nil {
-			return nil, err
-		}
+	cat, err := p.Models()
+	if err != nil {
+		return nil, err
 	}
+	p.Catalog = cat
 	world, err := sim.New(sim.Config{Seed: p.Seed, Start: p.Start, Clouds: p.Clouds, Faults: p.Faults})
 	if err != nil {
 		return nil, err

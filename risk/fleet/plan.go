@@ -16,10 +16,13 @@ type Plan struct {
 	Start     time.Time     // what day it is: of prices and clauses
 	Span      time.Duration // runs begin within it; those under way then go on to their end. 0: every workload names its number of runs
 	Clouds    []sim.Cloud
-	Catalog   *catalog.Catalog // nil is that of [Catalog]; endpoints that no cloud serves are left out
+	Catalog   *catalog.Catalog    // endpoints that no cloud serves are left out; nil is that of [Plan.Models]
+	Labels    map[string][]string // of the endpoints of a cloud, where Catalog is nil
+	Overlay   catalog.Overlay     // laid over it, where Catalog is nil
 	Workloads []Workload
 	Faults    []sim.Fault // their times count from Start
 	Policies  []Change    // none permits everything
+	Without   []Gone      // clauses that fall away: for whoever makes the policies
 	Router    Router
 	Slice     time.Duration // width of the slices of time in the result; 0 makes about a hundred. It doubles where there would be more than 1,024
 

@@ -154,34 +154,33 @@ func (w *Workloads) Lost() int64 {
 }
 
 const (
-	wellFor  = 30 * time.Second // within which calls are looked at together
-	mostBad  = 0.02             // share of them that may end badly where all is well
-	fewestOK = 2                // so many bad ones are chance
+	wellFor   = 30 * time.Second // within which calls are looked at together,
+	wellCalls = 100              // and at least so many of them
+	mostBad   = 0.05             // share of them that may end badly where all is well
 )
 
 // Recovered is how long after a time, of a fault's beginning, until the share of calls that end well was back for good; zero is that it never fell. False is that it was not back
-// when the simulation ended. A call that fails, is denied, or is late ended badly. All is well while of the calls of thirty seconds at most a fiftieth, or at most one, ended badly.
+// when the simulation ended. A call that fails, is denied, or is late ended badly. It is back for good when from then on, whenever a call ends badly, at most a twentieth of the
+// calls of the thirty seconds that follow do, or of the hundred calls that follow where those take longer; a single one never tells.
 func (w *Workloads) Recovered(from time.Duration) (time.Duration, bool) {
-	span := max(1, int(wellFor/w.grain))
-	first := int(from / w.grain)
-	last := -1
+	last, whole := -1, true
+	end := 0
 	var n, bad int64
-	for i := first; i < len(w.grains); i++ {
-		n, bad = n+int64(w.grains[i].n), bad+int64(w.grains[i].bad)
-		if i-span >= first {
-			n, bad = n-int64(w.grains[i-span].n), bad-int64(w.grains[i-span].bad)
+	for i := int(from / w.grain); i < len(w.grains); i++ {
+		end = max(end, i)
+		for end < len(w.grains) && (time.Duration(end-i)*w.grain < wellFor || n < wellCalls) {
+			n, bad = n+int64(w.grains[end].n), bad+int64(w.grains[end].bad)
+			end++
 		}
-		if w.grains[i].bad > 0 && bad >= fewestOK && float64(bad) > mostBad*float64(n) {
-			last = i
+		if w.grains[i].bad > 0 && bad > 1 && float64(bad) > mostBad*float64(n) {
+			last, whole = i, end < len(w.grains)
 		}
+		n, bad = n-int64(w.grains[i].n), bad-int64(w.grains[i].bad)
 	}
-	switch {
-	case last < 0:
+	if last < 0 {
 		return 0, true
-	case last >= len(w.grains)-span:
-		return time.Duration(last+1)*w.grain - from, false
 	}
-	return time.Duration(last+1)*w.grain - from, true
+	return time.Duration(last+1)*w.grain - from, whole
 }
 
 // Share is a part of the spend, the tokens and the attempts of all workloads.
