@@ -49,7 +49,7 @@ func (r *reader) document(data []byte) *yaml.Node {
 		r.at(max(second.Line, 1), "the file", "there is a second document in it", "write one contract a file")
 	}
 	if len(doc.Content) == 0 {
-		r.at(1, "the file", "there is nothing in it", "write a contract: `decouple contracts new` shows one")
+		r.at(1, "the file", "there is nothing in it", "write a contract: docs/contracts.md shows one")
 		return nil
 	}
 	return doc.Content[0]

@@ -1,0 +1,124 @@
+package placement_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"decouple.dev/decouple/placement"
+)
+
+// large is a book of 200 clauses of all kinds that decide, and fifty endpoints.
+func large(tb testing.TB) (placement.Book, []placement.Place) {
+	d := dice{rand.New(rand.NewPCG(1, 2))}
+	var book placement.Book
+	for i := range 8 {
+		book.Contracts = append(book.Contracts, d.contract(tb, fmt.Sprintf("c%d", i), deciders(), 25))
+	}
+	places := make([]placement.Place, 50)
+	for i := range places {
+		p := d.place()
+		p.ID = fmt.Sprintf("%s/%s/%d", p.Vendor, p.Region, i)
+		places[i] = p
+	}
+	return book, places
+}
+
+func clauses(b placement.Book) int {
+	n := 0
+	for _, c := range b.Contracts {
+		n += len(c.Clauses)
+	}
+	return n
+}
+
+// BenchmarkWarm is a decision over fifty endpoints under 200 clauses that was made before.
+func BenchmarkWarm(b *testing.B) {
+	book, places := large(b)
+	p := policy(b, book, at(b, "2026-06-15", ""))
+	n := placement.Need{Action: placement.CallModel, Class: "stateless_api", Team: "legal", Labels: []string{"personal"}, Agent: "clerk"}
+	b.ReportMetric(float64(clauses(book)), "clauses")
+	for b.Loop() {
+		for i := range places {
+			p.Judge(&n, &places[i])
+		}
+	}
+}
+
+// BenchmarkFirst is the same of a policy that was never asked; compiling is not counted.
+func BenchmarkFirst(b *testing.B) {
+	book, places := large(b)
+	n := placement.Need{Action: placement.CallModel, Class: "stateless_api", Team: "legal", Labels: []string{"personal"}, Agent: "clerk"}
+	for b.Loop() {
+		b.StopTimer()
+		p := policy(b, book, at(b, "2026-06-15", ""))
+		b.StartTimer()
+		for i := range places {
+			p.Judge(&n, &places[i])
+		}
+	}
+}
+
+// BenchmarkCompile is making a policy of 200 clauses.
+func BenchmarkCompile(b *testing.B) {
+	book, _ := large(b)
+	m := at(b, "2026-06-15", "")
+	for b.Loop() {
+		policy(b, book, m)
+	}
+}
+
+// TestMemoryIsBounded asks about more needs than are remembered, from several sides at once.
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	book := placement.Book{Contracts: read(t, customer)}
+	p := policy(t, book, at(t, "2026-11-30", ""))
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := range placement.MostRemembered / 2 {
+				n := call("class"+fmt.Sprint(i*4+w), "engineering", "personal")
+				if r := p.Judge(&n, &bedrock); r.Verdict != placement.Deny {
+					t.Errorf("%+v", r)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := p.Remembered(); got > placement.MostRemembered || got < placement.MostRemembered/4 {
+		t.Errorf("%d rulings are kept, and at most %d are to be", got, placement.MostRemembered)
+	}
+}
+
+// TestDocs: what docs/contracts.md shows as a file is one.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../docs/contracts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for i, part := range strings.Split(string(b), "```") {
+		text, yaml := strings.CutPrefix(part, "yaml\n")
+		if i%2 == 0 || !yaml || strings.HasPrefix(text, "    ") {
+			continue
+		}
+		n++
+		switch {
+		case strings.HasPrefix(text, "  - "):
+			text = head + text
+		case !strings.HasPrefix(text, "id:"):
+			text = "id: c\nconfidence: signed\n" + text
+		}
+		if _, err := placement.Parse(fmt.Sprintf("block %d", n), []byte(text)); err != nil {
+			t.Error(err)
+		}
+	}
+	if n < 7 {
+		t.Errorf("there are %d examples", n)
+	}
+}
