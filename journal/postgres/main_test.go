@@ -4,6 +4,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/journaltest"
@@ -52,9 +53,10 @@ func (d *databases) of(t *testing.T, dir string) string {
 	return d.urls[dir]
 }
 
+// open opens one of them under a lease that a slow machine does not lose by being slow: the suite speaks of leases that end because somebody ends them.
 func (d *databases) open(t *testing.T, dir string) journal.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Config{URL: d.of(t, dir)})
+	s, err := postgres.Open(t.Context(), postgres.Config{URL: d.of(t, dir), Lease: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
