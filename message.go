@@ -184,6 +184,7 @@ type Asker struct {
 	Class    string   // of the work
 	Labels   []string // of the data
 	Priority int      // larger goes first
+	Signed   []string // clauses (contract/clause) that a person has signed off for this work
 }
 
 // Sampling is how the model picks its words; nil and empty leave it to the model.

@@ -34,6 +34,7 @@ type answer struct {
 	key   [32]byte
 	done  chan struct{} // closed when it is there, or will never be
 	body  []byte        // nil: whoever made it got none
+	from  *endpoint     // that gave it
 	until time.Time
 }
 
@@ -109,9 +110,9 @@ func (c *call) fromCache(ctx context.Context, out *caller) bool {
 			return false
 		}
 	}
-	if a.body == nil {
+	if a.body == nil || !c.mayHave(a.from) {
 		c.status = ""
-		return false // whoever made it failed: this call is made for itself
+		return false // whoever made it failed, or had it from where this call may not go: it is made for itself
 	}
 	c.used = decouple.Usage{}
 	if c.reserveNothing(ctx) == nil {
@@ -135,8 +136,11 @@ func (c *call) made() {
 		return
 	}
 	body := c.copied
-	if a := c.winner.Load(); a == nil || a.failed != nil || a.gone.Load() {
+	a := c.winner.Load()
+	if a == nil || a.failed != nil || a.gone.Load() {
 		body = nil
+	} else {
+		c.making.from = a.ep
 	}
 	c.g.answers.put(c.making, body, c.alias.Cache)
 	c.making = nil

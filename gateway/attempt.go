@@ -20,6 +20,7 @@ import (
 type attempt struct {
 	c        *call
 	ep       *endpoint
+	pass     pass // without it the endpoint is not asked
 	out      outlet
 	n        int  // among the call's attempts, from 1
 	stream   bool // the endpoint is asked for a stream
@@ -128,8 +129,17 @@ func (a *attempt) send(ctx context.Context, front, body []byte) (*transport.Resp
 		patience = a.c.patience.Whole
 	}
 	patience = max(min(patience, time.Until(a.c.deadline)), time.Millisecond)
-	a.sent = true
-	return a.c.g.http.Do(ctx, &transport.Request{Method: http.MethodPost, Target: a.ep.target, Path: path, Header: signed, Front: front, Body: body, FirstByte: patience})
+	return a.c.dial(ctx, a.pass, a.ep, &transport.Request{Method: http.MethodPost, Path: path, Header: signed, Front: front, Body: body, FirstByte: patience}, &a.sent)
+}
+
+// dial is the one way out to an endpoint of a call, and holds the last check.
+func (c *call) dial(ctx context.Context, p pass, ep *endpoint, r *transport.Request, sent *bool) (*transport.Response, error) {
+	if err := c.permit(p, ep); err != nil {
+		return nil, err
+	}
+	*sent = true
+	r.Target = ep.target
+	return c.g.http.Do(ctx, r)
 }
 
 // read takes the answer in whichever form it comes: a server may ignore the wish for a stream.
@@ -202,6 +212,9 @@ func earlier(a, b time.Time) time.Time {
 func (a *attempt) local(ctx context.Context) *failure {
 	req, err := a.c.request()
 	if err != nil {
+		return a.broken(ctx, err)
+	}
+	if err := a.c.permit(a.pass, a.ep); err != nil {
 		return a.broken(ctx, err)
 	}
 	ans, err := Builtin{}.Answer(ctx, *req)

@@ -19,6 +19,7 @@ import (
 	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/gateway/route"
 	"decouple.dev/decouple/gateway/transport"
+	"decouple.dev/decouple/placement"
 )
 
 // call is one call from its first byte to its settlement: reserve, attempt until one endpoint has answered, settle once.
@@ -38,6 +39,11 @@ type call struct {
 	stream   bool   // the caller wants a stream
 	alias    catalog.Alias
 	need     route.Need
+	judge    Judge          // the contracts by which its endpoints were judged; nil is that there are none
+	want     placement.Need // what was judged
+	signed   []string       // clauses that a person has signed off for this call
+	cleared  []*endpoint    // that may be asked
+	barred   *barred        // what contracts keep it from
 	patience Patience
 	deadline time.Time
 	began    time.Time
@@ -92,7 +98,11 @@ func (g *Gateway) newCall(v *visit) (*call, error) {
 	if err := c.heed(v.r.Header); err != nil {
 		return nil, err
 	}
-	return c, c.choose()
+	err = c.choose()
+	if len(c.decisions) > 0 { // it can be explained why nothing may be asked
+		c.mark(v.w.Header(), nil)
+	}
+	return c, err
 }
 
 // Limits of what a caller says of a call: it is kept with the call's decision and its usage.
@@ -165,15 +175,26 @@ func (c *call) choose() error {
 	c.need.TokensIn, c.need.MaxOut, c.need.Deadline = c.sketch.TokensIn, c.sketch.MaxOut, c.deadline
 	c.need.Stream, c.need.Random = c.stream, dice()
 	c.need.Sticky = c.sticky()
-	for _, id := range c.world.catalog.Members(alias) {
+	if c.judge, err = c.g.policy(c.who.Tenant); err != nil {
+		return err
+	}
+	c.want = c.wanted()
+	members := c.world.catalog.Members(alias)
+	c.cleared = make([]*endpoint, 0, len(members))
+	for _, id := range members {
 		ep := c.world.endpoints[id]
 		if why := c.unfit(ep); why != "" {
 			c.need.Refused = append(c.need.Refused, route.Candidate{Endpoint: id, Verdict: route.Denied, Why: why})
 			continue
 		}
-		c.need.Endpoints = append(c.need.Endpoints, id)
+		if c.clear(ep, atChoice) {
+			c.need.Endpoints = append(c.need.Endpoints, id)
+		}
 	}
 	if len(c.need.Endpoints) == 0 {
+		if c.barred != nil {
+			return c.turnedDown()
+		}
 		why := "there is no endpoint for it: `decouple endpoints ls` lists what there is"
 		if len(c.need.Refused) > 0 {
 			why = string(c.need.Refused[0].Endpoint) + ": " + c.need.Refused[0].Why
@@ -181,6 +202,26 @@ func (c *call) choose() error {
 		return decouple.Errorf(decouple.NotFound, "nothing can answer for the model %s: %s", c.asked, why)
 	}
 	return nil
+}
+
+// turnedDown keeps a call that contracts let nobody answer, so that it can be explained, and says why.
+func (c *call) turnedDown() error {
+	err := c.barred.error(c.asked)
+	c.decisions = append(c.decisions, route.Decision{Candidates: c.need.Refused, Refused: decouple.Denied, Why: err.Error()})
+	c.outcome, c.why, c.took = decouple.Denied, err.Error(), time.Since(c.began)
+	c.g.keep(c)
+	return err
+}
+
+// stopped is the end of a call that contracts let nobody answer any more.
+func (c *call) stopped(last *failure, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case c.barred != nil:
+		return c.barred.error(c.asked)
+	}
+	return c.giveUp(last)
 }
 
 // allowed says whether the key may ask for this model and class.
@@ -286,6 +327,13 @@ func (c *call) pursue(ctx context.Context, out outlet) error {
 			}
 			return c.full(d)
 		}
+		if ok, err := c.still(d.Chosen, atAttempt); !ok {
+			c.g.giveBack(c, d.Chosen)
+			if err != nil || len(c.need.Endpoints) == 0 {
+				return c.stopped(last, err)
+			}
+			continue
+		}
 		a := c.attempt(d.Chosen, out)
 		c.enrol(a)
 		if a.n > 1 && c.alias.Strategy != catalog.Cascade && !c.g.retry(c) {
@@ -300,7 +348,7 @@ func (c *call) pursue(ctx context.Context, out outlet) error {
 		if ctx.Err() != nil {
 			return f.err()
 		}
-		if c.winner.Load() != nil && c.restart == nil || !advice.Retry && !advice.Judge && f.what != unchecked {
+		if c.winner.Load() != nil && c.restart == nil || !advice.Retry && !advice.Judge && f.what != unchecked && f.barred == nil {
 			return c.giveUp(f)
 		}
 		c.need.Tried = append(c.need.Tried, a.ep.ID)
@@ -405,7 +453,7 @@ func (c *call) conclude(ctx context.Context, a *attempt) *failure {
 	if !t.moved {
 		return &failure{kind: decouple.Unavailable, what: route.Empty, said: "the server at " + a.ep.host() + " gave an empty answer"}
 	}
-	if c.alias.Strategy == catalog.Cascade && len(c.need.Tried)+1 < len(c.need.Endpoints) {
+	if c.alias.Strategy == catalog.Cascade && len(c.need.Tried)+1 < c.choices() {
 		if why := c.check(t); why != "" {
 			return &failure{kind: decouple.Unavailable, what: unchecked, said: "the answer of " + string(a.ep.ID) + " did not pass the check: " + why}
 		}
@@ -428,6 +476,13 @@ func (c *call) conclude(ctx context.Context, a *attempt) *failure {
 	return nil
 }
 
+// choices is how many endpoints the call may be sent to.
+func (c *call) choices() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.need.Endpoints)
+}
+
 // others hangs up on the other attempts that are under way, and waits until they have let go.
 func (c *call) others(a *attempt) {
 	for _, b := range c.list() {
@@ -448,7 +503,7 @@ func (c *call) list() []*attempt {
 // attempt makes one ready.
 func (c *call) attempt(id catalog.EndpointID, out outlet) *attempt {
 	ep := c.world.endpoints[id]
-	a := &attempt{c: c, ep: ep, out: out, patience: c.patience.FirstToken}
+	a := &attempt{c: c, ep: ep, out: out, pass: c.pass(ep), patience: c.patience.FirstToken}
 	had := ep.learned.Load()
 	a.holdAll = c.alias.Strategy == catalog.Cascade
 	a.stream = c.stream || c.tell != nil

@@ -30,10 +30,15 @@ type failure struct {
 	said  string        // for people, clean: what happened and what to do
 	fault *dialect.Fault
 	after time.Duration // how long the endpoint asks to be left alone
+
+	barred error // contracts keep the call from the endpoint; nothing was sent
 }
 
 // err is the failure for the caller.
 func (f *failure) err() error {
+	if f.barred != nil {
+		return f.barred
+	}
 	return &decouple.Error{Kind: f.kind, Msg: f.said, Err: &asked{f.fault, f.after}}
 }
 
@@ -70,7 +75,11 @@ func (a *attempt) broken(ctx context.Context, err error) *failure {
 	if errors.As(err, &lost) {
 		a.sent = lost.Sent
 	}
+	var no *barred
 	switch {
+	case errors.As(err, &no):
+		f.kind, f.what, f.said, f.barred = decouple.Denied, route.Canceled, err.Error(), err
+		return f
 	case errors.As(err, &f.fault):
 		a.judge(f)
 	case errors.Is(err, errGone), errors.Is(err, errBeaten):

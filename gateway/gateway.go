@@ -35,9 +35,11 @@ type Config struct {
 	Catalog  *catalog.Catalog     // with the endpoints of Accounts
 	Accounts []credential.Account // with which its endpoints are called
 	Keys     Keys                 // who may call at the doors; nil lets nobody in
+	Policies Policies             // the contracts that say where calls may go; nil has none
 	Ledger   *ledger.Ledger       // nil keeps no accounts
 	Store    ResponseStore        // of stored responses; nil stores none
 	Node     decouple.NodeID
+	Site     decouple.Site // of this process: where models are that answer on this machine
 
 	Patience Patience
 	MaxBody  int64         // of a request: 32 MB
@@ -92,19 +94,21 @@ func orElse[T comparable](field *T, value T) {
 
 // Gateway is one door to every model. Its methods may be called from many goroutines.
 type Gateway struct {
-	cfg     Config
-	log     *slog.Logger
-	keys    Keys
-	http    *transport.Client
-	world   atomic.Pointer[world]
-	books   *ledger.Ledger
-	past    *past
-	answers *answers
-	drains  chan struct{}
-	seed    maphash.Seed   // of what ties calls together
-	running sync.WaitGroup // calls that outlive their callers
-	stop    context.Context
-	ended   context.CancelFunc
+	cfg      Config
+	log      *slog.Logger
+	keys     Keys
+	http     *transport.Client
+	world    atomic.Pointer[world]
+	books    *ledger.Ledger
+	past     *past
+	answers  *answers
+	drains   chan struct{}
+	seed     maphash.Seed   // of what ties calls together
+	running  sync.WaitGroup // calls that outlive their callers
+	omit     check          // none but in tests
+	unjudged atomic.Int64   // attempts at endpoints that nobody had judged: each is a fault of this program
+	stop     context.Context
+	ended    context.CancelFunc
 
 	mu     sync.Mutex // of the router
 	router *route.State
@@ -120,7 +124,7 @@ func New(c Config) (*Gateway, error) {
 	if c.Catalog == nil {
 		return nil, decouple.Errorf(decouple.Invalid, "a gateway needs a catalog")
 	}
-	w, err := newWorld(c.Catalog, c.Accounts, nil)
+	w, err := newWorld(c, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +143,9 @@ func New(c Config) (*Gateway, error) {
 
 // Reload puts a new catalog and new accounts in the place of the old ones. What was learned of endpoints that stay is kept, and calls under way end as they began.
 func (g *Gateway) Reload(cat *catalog.Catalog, accounts []credential.Account) error {
-	w, err := newWorld(cat, accounts, g.world.Load())
+	c := g.cfg
+	c.Catalog, c.Accounts = cat, accounts
+	w, err := newWorld(c, g.world.Load())
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,10 @@ func (c *call) hedged(ctx context.Context, a *attempt, d route.Decision) (route.
 		e := <-first
 		return e.advice, e.failed
 	}
+	if _, err := c.still(a.ep.ID, atHedge); err != nil || len(c.need.Endpoints) == 0 { // contracts have changed: what is under way goes on, and nothing is begun
+		e := <-first
+		return e.advice, e.failed
+	}
 	n := c.need
 	n.Tried = append(slices.Clone(n.Tried), a.ep.ID)
 	again := c.g.take(c, n)

@@ -139,7 +139,8 @@ func (c *call) counted(ctx context.Context) []byte {
 		if err != nil {
 			continue
 		}
-		resp, err := c.g.http.Do(ctx, &transport.Request{Method: http.MethodPost, Target: ep.target, Path: path, Header: header, Body: body, FirstByte: countTime})
+		var sent bool
+		resp, err := c.dial(ctx, c.pass(ep), ep, &transport.Request{Method: http.MethodPost, Path: path, Header: header, Body: body, FirstByte: countTime}, &sent)
 		if err != nil {
 			continue
 		}

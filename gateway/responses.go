@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,10 +43,14 @@ func (v *visit) respond() error {
 	if v.body, err = v.g.continued(v.r.Context(), r); err != nil {
 		return err
 	}
+	if v.g.omit != atChain {
+		v.who.Labels = with(v.who.Labels, r.Labels)
+	}
 	c, err := v.g.newCall(v) // in the background, too: what cannot be asked is refused now
 	if err != nil {
 		return err
 	}
+	r.Labels = c.labels
 	if s.Background {
 		return v.behind(r, c)
 	}
@@ -55,7 +60,8 @@ func (v *visit) respond() error {
 	return c.serve(v.r.Context(), &caller{v: v, c: c})
 }
 
-// continued is the body of a call of its own for a request that goes on from an earlier response: with all that was said before. It sets the items that r adds.
+// continued is the body of a call of its own for a request that goes on from an earlier response: with all that was said before. It sets the items that r adds, and the labels of what
+// was said.
 func (g *Gateway) continued(ctx context.Context, r *StoredResponse) ([]byte, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(r.Body, &fields); err != nil {
@@ -99,6 +105,7 @@ func (g *Gateway) continued(ctx context.Context, r *StoredResponse) ([]byte, err
 			return nil, err
 		}
 		chain = append(append(asked, said...), chain...)
+		r.Labels = with(r.Labels, before.Labels)
 		id = before.Previous
 	}
 	if chain != nil {
@@ -116,6 +123,17 @@ func (g *Gateway) storedFor(ctx context.Context, tenant decouple.TenantID, team,
 		return StoredResponse{}, noResponse(id)
 	}
 	return r, err
+}
+
+// with is a list of labels with further ones; the list stays as it is.
+func with(labels, more []string) []string {
+	labels = slices.Clip(labels)
+	for _, l := range more {
+		if !slices.Contains(labels, l) {
+			labels = append(labels, l)
+		}
+	}
+	return labels
 }
 
 // outputOf gives the items that a response has said. Thoughts that only the server that made them can read are left out: it kept nothing.

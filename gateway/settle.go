@@ -206,6 +206,7 @@ func (c *call) settle(outcome ledger.Outcome) error {
 	if c.entry == nil {
 		return nil
 	}
+	c.ruled(&s)
 	return c.entry.Settle(s)
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"time"
 
+	"decouple.dev/decouple/catalog"
 	"decouple.dev/decouple/gateway/route"
 )
 
@@ -21,6 +22,17 @@ func (g *Gateway) take(c *call, n route.Need) route.Decision {
 		d.Chosen, d.Wait = "", now
 	}
 	return d
+}
+
+// giveBack gives a place back that a call took and does not use.
+func (g *Gateway) giveBack(c *call, id catalog.EndpointID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	g.routerOf(c).End(route.Outcome{Call: c.id, Endpoint: id, Kind: route.Canceled}, now)
+	if g.queue.order.Len() > 0 {
+		g.queue.serve(now, time.Time{})
+	}
 }
 
 // Health is what is known of every endpoint.

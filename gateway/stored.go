@@ -28,12 +28,13 @@ const (
 type StoredResponse struct {
 	ID         string
 	Tenant     decouple.TenantID
-	Key        string // who made it
-	Team       string // of that key
-	Body       []byte // the request, as it was sent
-	Items      []byte // a JSON list: what the request added to the conversation
-	Previous   string // the response that it goes on from
-	Object     []byte // as the caller was given it; nil while it is being made
+	Key        string   // who made it
+	Team       string   // of that key
+	Body       []byte   // the request, as it was sent
+	Items      []byte   // a JSON list: what the request added to the conversation
+	Previous   string   // the response that it goes on from
+	Labels     []string // of the data that is in it: those of the call, and of the responses that it goes on from
+	Object     []byte   // as the caller was given it; nil while it is being made
 	Background bool
 	Caller     Caller // in the background: for whom it is made
 	Node       decouple.NodeID
@@ -69,6 +70,7 @@ type responseEvent struct {
 	Object     kept            `json:"object,omitzero"`
 	Background bool            `json:"background,omitempty"`
 	Caller     *Caller         `json:"caller,omitempty"`
+	Labels     []string        `json:"labels,omitempty"`
 	Node       decouple.NodeID `json:"node,omitempty"`
 }
 
@@ -96,7 +98,7 @@ func (s *JournalResponses) Commit(ctx context.Context, r *StoredResponse, kind d
 	var err error
 	switch kind {
 	case ResponseCreated:
-		e = responseEvent{Key: r.Key, Team: r.Team, Previous: r.Previous, Background: r.Background}
+		e = responseEvent{Key: r.Key, Team: r.Team, Previous: r.Previous, Background: r.Background, Labels: r.Labels}
 		if r.Background {
 			e.Caller = &r.Caller
 			if e.Body, err = put(r.Body); err != nil {
@@ -176,7 +178,7 @@ func (s *JournalResponses) apply(ctx context.Context, r *StoredResponse, e decou
 	}
 	switch e.Kind {
 	case ResponseCreated:
-		r.Key, r.Team, r.Previous, r.Background, r.Created = p.Key, p.Team, p.Previous, p.Background, e.Time
+		r.Key, r.Team, r.Previous, r.Background, r.Created, r.Labels = p.Key, p.Team, p.Previous, p.Background, e.Time, p.Labels
 		if p.Caller != nil {
 			r.Caller = *p.Caller
 		}

@@ -14,6 +14,7 @@ import (
 	"decouple.dev/decouple/gateway/credential"
 	"decouple.dev/decouple/gateway/dialect"
 	"decouple.dev/decouple/gateway/transport"
+	"decouple.dev/decouple/placement"
 )
 
 const (
@@ -45,6 +46,7 @@ type endpoint struct {
 	drains      bool                  // goes on with a call, and its bill, when who asked hangs up
 	onlyVectors bool                  // it is declared to give vectors and nothing else
 	model       catalog.Model
+	place       placement.Place // as contracts see it
 	learned     atomic.Pointer[learned]
 	price       atomic.Pointer[dated]
 }
@@ -74,10 +76,11 @@ type learned struct{ noUsage, newLimit bool }
 var drainers = map[string]bool{"bedrock": true, "vertex": true, "gemini": true, "azure": true, "groq": true, "deepseek": true}
 
 // newWorld makes everything ready that calls need. An account that cannot be called is an error that names it.
-func newWorld(cat *catalog.Catalog, accounts []credential.Account, old *world) (*world, error) {
+func newWorld(c Config, old *world) (*world, error) {
+	cat := c.Catalog
 	w := &world{catalog: cat, endpoints: map[catalog.EndpointID]*endpoint{}}
 	byName := map[string]credential.Account{}
-	for _, a := range accounts {
+	for _, a := range c.Accounts {
 		byName[a.Name] = a
 	}
 	for id, e := range cat.Endpoints {
@@ -86,6 +89,7 @@ func newWorld(cat *catalog.Catalog, accounts []credential.Account, old *world) (
 			return nil, decouple.Errorf(decouple.Invalid, "the endpoint %s: %w", id, err)
 		}
 		ep.model = cat.Models[e.Model]
+		ep.place = placeFor(cat, ep, c.Site)
 		if old != nil && old.endpoints[id] != nil {
 			ep.learned.Store(old.endpoints[id].learned.Load())
 		}

@@ -43,6 +43,7 @@ const (
 	Limited    Verdict = "limited"     // it asked to be left alone
 	NoHeadroom Verdict = "no-headroom" // its limits leave no room for this call
 	Denied     Verdict = "denied"      // not permitted
+	Held       Verdict = "held"        // not before a person has signed it off
 	Tried      Verdict = "tried"       // by this call already
 	TooSlow    Verdict = "too-slow-for-deadline"
 	TooSmall   Verdict = "too-small-context"
@@ -58,10 +59,12 @@ type Candidate struct {
 	FirstToken time.Duration      `json:"first_token"`
 	Total      time.Duration      `json:"total"`
 	Price      decouple.Money     `json:"price"`
-	Priced     bool               `json:"priced"`         // an unknown price is not zero
-	Warm       bool               `json:"warm,omitempty"` // it is expected to hold the prefix in its cache
-	Headroom   float64            `json:"headroom"`       // share of its tightest limit that would be left; 1 where no limit is known
-	Until      time.Time          `json:"until,omitzero"` // when it can take the call, where that is later than now
+	Priced     bool               `json:"priced"`            // an unknown price is not zero
+	Warm       bool               `json:"warm,omitempty"`    // it is expected to hold the prefix in its cache
+	Headroom   float64            `json:"headroom"`          // share of its tightest limit that would be left; 1 where no limit is known
+	Until      time.Time          `json:"until,omitzero"`    // when it can take the call, where that is later than now
+	Ruling     string             `json:"ruling,omitempty"`  // what contracts say of it, where they refuse it: deny, disputed, unknown
+	Clauses    []string           `json:"clauses,omitempty"` // contract/clause, that say so
 }
 
 // Decision is where a call goes, or when to ask again, or that it cannot be served; and why.
