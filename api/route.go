@@ -165,7 +165,7 @@ func routes() []route {
 		raw("/api/v1/openapi.json", "", "This document", nil, reflect.TypeFor[json.RawMessage](), (*call).openAPI),
 		ask("/api/v1/about", registry.RightRead, "Says who answers, and who you are", (*call).about),
 		ask("/api/v1/nodes", registry.RightRead, "Lists the nodes", func(c *call) ([]journal.Node, error) { return full(c.Journal.Nodes(c.ctx())) }),
-	}, runRoutes(), agentRoutes(), noteRoutes(), keyRoutes(), gatewayRoutes(), riskRoutes(), journalRoutes()}
+	}, runRoutes(), agentRoutes(), noteRoutes(), keyRoutes(), gatewayRoutes(), riskRoutes(), contractRoutes(), journalRoutes()}
 	var out []route
 	for _, some := range all {
 		out = append(out, some...)
@@ -291,7 +291,7 @@ func keyRoutes() []route {
 func journalRoutes() []route {
 	return []route{
 		raw("/api/v1/events", registry.RightRead, "The events of the tenant in the order of the journal: a page of JSON, or a live stream for Accept: text/event-stream", []string{"text/event-stream"},
-			reflect.TypeFor[EventList](), (*call).events, afterEvent, limit, param{"kind", "string", "of streams: run, agent, note, memory, schedule or request"}),
+			reflect.TypeFor[EventList](), (*call).events, afterEvent, limit, param{"kind", "string", "of streams: run, agent, contract, note, memory, schedule or request"}),
 		ask("/api/v1/streams/{kind}/{id}", registry.RightRead, "The events of one stream", (*call).stream, param{"after", "integer", "events after this sequence number"}, limit),
 		raw("/api/v1/blobs/{id}", registry.RightRead, "A value that is too long for an event", []string{"application/octet-stream"}, nil, (*call).blob),
 	}

@@ -41,6 +41,7 @@ type Server struct {
 	Gateway *gateway.Gateway                                           // whose doors are at the same address; nil has none
 	Models  *gateway.Gateway                                           // that is asked about endpoints and decisions; nil is none
 	Ledger  *ledger.Ledger                                             // of what was spent; nil is none
+	Desk    *Desk                                                      // of contracts and what follows from them; nil is none
 	Seal    func(key string) (sealed []byte, secret string, err error) // makes the secret that a key signs with; nil makes none
 	Risk    RiskFunc                                                   // what hangs on whom; nil cannot say
 	Log     *slog.Logger                                               // of what goes wrong inside; nil is none
