@@ -46,7 +46,7 @@ var rooms = map[string][]string{
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"risk/sign":               {},
-	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool", "risk/exposure", "risk/drill"},
+	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool", "risk/exposure", "risk/drill", "placement", "risk/whatif"},
 	"risk/drill":              {"catalog", "gateway", "gateway/ledger", "gateway/route", "journal", "placement", "risk/fleet", "risk/sign", "sim"},
 	"risk/exposure":           {"catalog", "placement"},
 	"risk/whatif":             {"catalog", "gateway", "gateway/ledger", "gateway/route", "meter", "placement"},

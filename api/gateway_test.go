@@ -42,8 +42,8 @@ func withModels(t *testing.T, s *api.Server, store journal.Store) {
 	})
 }
 
-// gateway is what a program does with endpoints, decisions, usage, budgets and the limits of keys.
-func (s *site) gateway(ada string) {
+// gateway is what a program does with endpoints, decisions, usage, budgets and the limits of keys.  It gives the decision of a call.
+func (s *site) gateway(ada string) string {
 	t := s.t
 	admin := s.key("", "grace", registry.RoleAdmin)
 	if r := read[api.Exposure](s, ada, "GET", "/api/v1/risk?since=2026-11-01T00:00:00Z", ""); r.Basis != exposure.Assumed || len(r.Dimensions) == 0 || r.Since.IsZero() {
@@ -105,6 +105,7 @@ func (s *site) gateway(ada string) {
 	if b := read[[]api.Budget](s, ada, "GET", "/api/v1/budgets", ""); len(b) != 0 {
 		t.Errorf("a revoked key leaves the budgets %+v", b)
 	}
+	return trial.Decision
 }
 
 // TestNoModels says what to do where a process asks no models.

@@ -57,6 +57,7 @@ func newSite(t *testing.T) *site {
 	s := &site{t: t, store: store, keys: registry.NewKeys(store), seen: map[string]bool{}, schema: map[string]*jsonschema.Resolved{}}
 	server.Keys, server.Metrics, server.Serves, server.Version = s.keys, server.Hub.Metrics(), true, "test"
 	withModels(t, server, store)
+	withDesk(t, server, store)
 	web := httptest.NewServer(server.Handler())
 	ctx, stop := context.WithCancel(context.Background())
 	var work sync.WaitGroup
@@ -277,7 +278,7 @@ func TestInterface(t *testing.T) {
 	}
 
 	s.goOn(ada, begun.Run)
-	s.gateway(ada)
+	s.contracts(ada, s.gateway(ada))
 	for path, ops := range s.doc.Paths {
 		for method, op := range ops {
 			hard := strings.Contains(path, "/approvals/") || strings.Contains(path, "/resolve") || strings.Contains(path, "/signals") || strings.Contains(path, "/blobs/") || strings.HasSuffix(path, "/outline")
