@@ -14,18 +14,19 @@ import (
 
 // app is what every subcommand works with: the outside world, and the flags that all share. Nothing else in this program reads the environment.
 type app struct {
-	name     string // by which this program was called
-	in       io.Reader
-	out      io.Writer
-	err      *screen
-	env      func(string) string
-	folder   string     // --data
-	storeURL string     // --store
-	server   string     // --server
-	keyFile  string     // --key-file
-	config   string     // --config
-	gateway  *yaml.Node // what the config file has below gateway
-	began    bool       // the command line was understood
+	name      string // by which this program was called
+	in        io.Reader
+	out       io.Writer
+	err       *screen
+	env       func(string) string
+	folder    string     // --data
+	storeURL  string     // --store
+	server    string     // --server
+	keyFile   string     // --key-file
+	config    string     // --config
+	contracts []string   // --contracts, or of the config file
+	gateway   *yaml.Node // what the config file has below gateway
+	began     bool       // the command line was understood
 }
 
 // dir is the absolute path of the data folder, which need not exist yet.

@@ -21,7 +21,7 @@ const configFile = "decouple.yaml"
 
 // Keys of the file are names of flags with _ for -: those that all commands share at the top, those of serve below serve.
 var (
-	sharedKeys = []string{"data", "store", "server", "key_file"}
+	sharedKeys = []string{"data", "store", "server", "key_file", "contracts"}
 	serveKeys  = []string{"listen", "tls_cert", "tls_key", "node", "site", "workers", "lease", "agents", "allow_host", "allow_private", "http_timeout", "model", "model_url", "price_in", "price_out"}
 )
 

@@ -113,6 +113,7 @@ func (a *app) root() *cobra.Command {
 	c.PersistentFlags().StringVar(&a.folder, "data", "", "data folder: a `DIR` (default $DECOUPLE_DATA, or $XDG_DATA_HOME/decouple, or ~/.local/share/decouple)")
 	c.PersistentFlags().StringVar(&a.storeURL, "store", "", "journal: a `URL` such as postgres://user:password@host/database, shared by many nodes (default $DECOUPLE_STORE, or SQLite in the data folder)")
 	c.PersistentFlags().StringVar(&a.server, "server", "", "work with the server at this `URL`, such as http://127.0.0.1:8585, instead of the data folder here (default $DECOUPLE_SERVER)")
+	c.PersistentFlags().StringSliceVar(&a.contracts, "contracts", nil, "contracts that hold here, before those of the journal: a `FILE` or folder of YAML files; may be repeated")
 	c.PersistentFlags().StringVar(&a.config, "config", "", "config `FILE` (default $DECOUPLE_CONFIG, or decouple.yaml in $XDG_CONFIG_HOME/decouple or ~/.config/decouple)")
 	c.PersistentFlags().StringVar(&a.keyFile, "key-file", "", "`FILE` that holds the key for the server (default: the key in $DECOUPLE_KEY)")
 	c.AddCommand(newServe(a), newNodes(a), newKeys(a), newConfig(a), newApprovals(a), newSessions(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newSim(a), newDemo(a), newEndpoints(a), newExplain(a), newUsage(a), newBudgets(a), newRisk(a), newExit(a), newBenchReopen(), newVersion(a), newPDF())

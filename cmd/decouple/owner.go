@@ -63,6 +63,8 @@ type owner struct {
 	seals    *sealer
 	gateway  *gateway.Gateway
 	catalog  *catalog.Catalog // of the gateway
+	contract *registry.Contracts
+	desk     *api.Desk
 	sends    telemetry.Settings
 	counts   *telemetry.Counts   // nil counts nothing
 	exporter *telemetry.Exporter // nil sends nothing
@@ -87,6 +89,9 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 		store = &recorded{Store: store, out: f}
 	}
 	o := &owner{dir: dir, store: store, sends: a.sends(), seals: a.sealer(dir)}
+	if o.contract, err = a.contractsOf(store); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
 	if err := o.plug(ctx, p); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
@@ -145,7 +150,8 @@ func (o *owner) models(ctx context.Context, p plan) (engine.Model, error) {
 	}
 	cfg := p.model.cfg
 	o.catalog = cfg.Catalog
-	cfg.Ledger, cfg.Store = o.ledger, &gateway.JournalResponses{Store: o.store}
+	cfg.Ledger, cfg.Store, cfg.Policies = o.ledger, &gateway.JournalResponses{Store: o.store}, policies{o.contract}
+	o.desk = api.NewDesk(api.Desk{Contracts: o.contract, Catalog: o.catalog, Journal: o.store, Ledger: o.ledger})
 	if cfg.Node, err = o.node(ctx); err != nil {
 		return nil, err
 	}
@@ -232,7 +238,7 @@ func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
 // server is the owner as other programs reach it: through its socket by whoever may open that.
 func (o *owner) server(p plan) *api.Server {
 	return &api.Server{
-		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger, Seal: o.seals.make, Risk: o.risk,
+		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger, Seal: o.seals.make, Desk: o.desk, Risk: o.risk,
 		Local: registry.Principal{Tenant: decouple.LocalTenant, Actor: me, Role: registry.RoleOwner},
 	}
 }

@@ -14,7 +14,7 @@ import (
 func Asked(c ledger.Recorded) Question {
 	q := Question{Model: c.Asked, Class: c.Class, Labels: c.Labels, Team: c.Team, Agent: string(c.Agent), Key: c.Key, When: placement.Moment{AsOf: c.At, Known: c.At}}
 	if q.Class == "" && c.Run == "" {
-		q.Class = statelessAPI
+		q.Class = gateway.StatelessAPI
 	}
 	return q
 }
@@ -49,6 +49,3 @@ func placeOf(cat *catalog.Catalog, c ledger.Recorded) placement.Place {
 	}
 	return gateway.PlaceOf(cat, ep)
 }
-
-// statelessAPI is the class of a call that names none and is not an agent's.
-const statelessAPI = "stateless_api"

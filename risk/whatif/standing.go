@@ -67,7 +67,7 @@ func (t *Tally) place(endpoint, model string) placement.Place {
 func (t *Tally) use(c *ledger.Recorded, p placement.Place) *placement.Use {
 	class := c.Class
 	if class == "" && c.Run == "" {
-		class = statelessAPI
+		class = gateway.StatelessAPI
 	}
 	k := useKey{c.At.Unix() / secondsOfDay, p.Vendor, p.Cloud, p.Region, p.Lab, p.Model, class, c.Team, string(c.Agent)}
 	u := t.sums[k]
