@@ -49,6 +49,7 @@ func benchmarks() []benchmark {
 		{"parked", "100,000 parked runs: memory, time to start, time to wake one", 1, benchParked, true},
 		{"index", "5,000 documents into the notes", 1, benchIndex, false},
 		{"query", "searches over 5,000 documents", 1, benchQuery, false},
+		{"simulate", "a fleet in virtual time: 100,000, 300,000 and 1,000,000 model calls", 3, benchSimulate, false},
 	}
 }
 

@@ -35,6 +35,7 @@ type Workloads struct {
 	Name  string `json:"name"`
 	Class string `json:"class,omitempty"`
 	Team  string `json:"team,omitempty"`
+	Agent string `json:"agent,omitempty"`
 	Model string `json:"model"`
 
 	Runs       int64 `json:"runs"`
@@ -85,6 +86,7 @@ type Endpoint struct {
 	Host   string             `json:"host,omitempty"`
 	Region string             `json:"region"`
 	Geo    string             `json:"geo,omitempty"`
+	Lab    string             `json:"lab,omitempty"`
 	Model  catalog.ModelID    `json:"model"`
 	Cell
 }
@@ -107,7 +109,7 @@ func (f *fleet) result() *Result {
 	}
 	for i := range f.targets {
 		t := &f.targets[i]
-		e := Endpoint{ID: t.ID, Cloud: t.ask.Cloud, Vendor: t.Provider, Host: t.Endpoint.Cloud, Region: t.Region, Geo: t.place.Geo, Model: t.Model}
+		e := Endpoint{ID: t.ID, Cloud: t.ask.Cloud, Vendor: t.Provider, Host: t.Endpoint.Cloud, Region: t.Region, Geo: t.place.Geo, Lab: t.place.Lab, Model: t.Model}
 		for _, cells := range f.books.cells {
 			e.Cell.add(&cells[i])
 		}
@@ -128,7 +130,7 @@ func (f *fleet) result() *Result {
 func (f *fleet) fared(w *work) Workloads {
 	b := w.row
 	x := Workloads{
-		Name: w.Name, Class: w.Class, Team: w.Team, Model: w.Model, Runs: b.Runs, RunsDone: b.RunsDone, RunsFailed: b.RunsFailed, RunsDenied: b.RunsDenied, RunsHeld: int64(len(w.parked)),
+		Name: w.Name, Class: w.Class, Team: w.Team, Agent: w.Agent, Model: w.Model, Runs: b.Runs, RunsDone: b.RunsDone, RunsFailed: b.RunsFailed, RunsDenied: b.RunsDenied, RunsHeld: int64(len(w.parked)),
 		Steps: b.Steps, Calls: b.Calls, OK: b.OK, Failed: b.Failed, Denied: b.Denied, Held: b.Held, Late: b.Late, Waited: b.wait.Count(), Attempts: b.Attempts, Retried: b.Retried,
 		Hedged: b.Hedges, Repeated: b.Repeated, Discarded: b.Wasted, Breaches: b.Breaches, NoAlternate: b.NoAlternate,
 		FirstToken: b.firstToken.Times(), Total: b.total.Times(), Wait: b.wait.Times(), Run: b.runTime.Times(), Failure: b.failTime.Times(),
@@ -181,6 +183,26 @@ func (w *Workloads) Recovered(from time.Duration) (time.Duration, bool) {
 		return 0, true
 	}
 	return time.Duration(last+1)*w.grain - from, whole
+}
+
+// Peak is the most attempts a second at one of the Endpoints, over a slice of time.
+func (r *Result) Peak(endpoint int) float64 {
+	most := int64(0)
+	for i := range r.Slices {
+		most = max(most, r.Slices[i].Endpoints[endpoint].Attempts)
+	}
+	return float64(most) / r.Slice.Seconds()
+}
+
+// Waiting is how many calls waited at once for an endpoint with room, at most.
+func (r *Result) Waiting() int64 {
+	most := int64(0)
+	for i := range r.Slices {
+		for _, w := range r.Slices[i].Workloads {
+			most = max(most, w.Waiting)
+		}
+	}
+	return most
 }
 
 // Share is a part of the spend, the tokens and the attempts of all workloads.
