@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"risk/sign":               {},
 	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool", "risk/exposure", "risk/drill", "placement", "risk/whatif"},
 	"risk/drill":              {"catalog", "gateway", "gateway/ledger", "gateway/route", "journal", "placement", "risk/fleet", "risk/sign", "sim"},
+	"risk/exit":               {"catalog", "engine", "gateway", "gateway/ledger", "journal", "knowledge", "meter", "placement", "registry", "risk/sign"},
 	"risk/exposure":           {"catalog", "placement"},
 	"risk/whatif":             {"catalog", "gateway", "gateway/ledger", "gateway/route", "meter", "placement"},
 	"bench/failover":          {"api", "engine", "journal", "journal/postgres", "journal/postgres/pgtest"},
