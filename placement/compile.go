@@ -148,23 +148,25 @@ func (c *compiler) edge(now, t time.Time) {
 // clause makes the rules of a clause: one for each of its readings, one for what it allows plainly, and one for whom it names.
 func (c *compiler) clause(in *Contract, k *Clause) {
 	m := maker{c: c, k: k, id: in.ID + "/" + k.ID, contract: in.ID}
-	applies, area, fine, ok := m.parts()
+	applies, denies, fine, ok := m.parts()
 	if !ok {
 		return
 	}
+	m.whom = []*ast.Node{m.class(), applies}
 	if fine != nil {
-		m.add(Allow, k.Text, k.Confidence, all(m.class(), applies, fine))
+		m.add(Allow, k.Text, k.Confidence, fine)
 	}
-	if area != nil {
-		m.contested(all(m.class(), applies, area))
+	if denies != nil {
+		m.contested(denies)
 	}
 	if k.Kind.terms() && len(k.Binds.Tools) == 0 && len(k.Binds.Labs)+len(k.Binds.Models)+len(k.Binds.Vendors) > 0 {
-		m.add(names, k.Text, k.Confidence, applies)
+		m.whom = []*ast.Node{applies}
+		m.add(names, k.Text, k.Confidence, nil)
 	}
 }
 
 // contested makes the rules of where a clause does more than allow: what is disputed of it is disputed there.
-func (m *maker) contested(area *ast.Node) {
+func (m *maker) contested(where *area) {
 	k, lifted := m.k, m.lifted()
 	for _, v := range k.Readings {
 		known := v.Known
@@ -176,40 +178,50 @@ func (m *maker) contested(area *ast.Node) {
 		}
 		m.by = v.By
 		if v.Reads == Deny {
-			m.forbid(v.Text, v.Confidence, area, lifted)
+			m.forbid(v.Text, v.Confidence, where, lifted)
 		} else {
-			m.add(Allow, v.Text, v.Confidence, area)
+			m.add(Allow, v.Text, v.Confidence, where.whole())
 		}
 	}
 	m.by = ""
 	if len(k.Readings) == 0 {
-		m.forbid(k.Text, k.Confidence, area, lifted)
+		m.forbid(k.Text, k.Confidence, where, lifted)
 	}
 	if lifted != nil {
-		m.add(Allow, "Lifted by "+k.Unless+": "+k.Text, k.Confidence, all(area, lifted))
+		m.add(Allow, "Lifted by "+k.Unless+": "+k.Text, k.Confidence, all(where.whole(), lifted))
 	}
 }
 
 // forbid adds a denial. One that is known less well than its clause asks for is disputed.
-func (m *maker) forbid(text string, sure Confidence, area, lifted *ast.Node) {
+func (m *maker) forbid(text string, sure Confidence, where *area, lifted *ast.Node) {
 	reads := Deny
 	if m.k.DisputedBelow != "" && sure.rank() > m.k.DisputedBelow.rank() {
 		reads = Disputed
 	}
-	p := m.begin(ast.Forbid(), reads, text).When(*area)
-	if lifted != nil {
-		p = p.Unless(*lifted)
+	p := m.begin(ast.Forbid(), reads, text)
+	p = when(p, append(slices.Clone(m.whom), where.when)...)
+	for _, n := range []*ast.Node{where.unless, lifted} {
+		if n != nil {
+			p = p.Unless(*n)
+		}
 	}
 	m.keep(p, reads, text, sure, m.k.Unless)
 }
 
 // add adds a permission.
-func (m *maker) add(reads Verdict, text string, sure Confidence, when *ast.Node) {
-	p := m.begin(ast.Permit(), reads, text)
-	if when != nil {
-		p = p.When(*when)
-	}
+func (m *maker) add(reads Verdict, text string, sure Confidence, where *ast.Node) {
+	p := when(m.begin(ast.Permit(), reads, text), append(slices.Clone(m.whom), where)...)
 	m.keep(p, reads, text, sure, "")
+}
+
+// when adds conditions that are all to hold.
+func when(p *ast.Policy, list ...*ast.Node) *ast.Policy {
+	for _, n := range list {
+		if n != nil {
+			p = p.When(*n)
+		}
+	}
+	return p
 }
 
 func (m *maker) begin(p *ast.Policy, reads Verdict, text string) *ast.Policy {
@@ -218,9 +230,6 @@ func (m *maker) begin(p *ast.Policy, reads Verdict, text string) *ast.Policy {
 		p = p.Annotate("by", types.String(m.by))
 	}
 	p = p.Annotate("text", types.String(text))
-	if reads == names {
-		return p.ActionInSet(actionUID(CallModel), actionUID(RunAgent))
-	}
 	var in []types.EntityUID
 	for _, a := range m.actions() {
 		in = append(in, actionUID(a))

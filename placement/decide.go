@@ -24,7 +24,7 @@ func (p *Policy) decide(n *Need, at *Place, matched []*rule) Ruling {
 	if open := p.open(n, t.names); len(open) > 0 {
 		return p.unknown(n, open)
 	}
-	r := Ruling{Verdict: Allow, Effect: Go, Clauses: []Cited{}, Why: noClause}
+	r := Ruling{Verdict: Allow, Effect: Go, Clauses: make([]Cited, 0, len(t.allows)), Why: noClause}
 	for i, a := range t.allows {
 		r.Clauses = append(r.Clauses, a.as(Allow))
 		if i == 0 {
@@ -105,7 +105,7 @@ func (p *Policy) open(n *Need, named []*rule) []*rule {
 }
 
 func (p *Policy) denied(n *Need, at *Place, list []*rule) Ruling {
-	r := Ruling{Verdict: Deny, Effect: Stop}
+	r := Ruling{Verdict: Deny, Effect: Stop, Clauses: make([]Cited, 0, len(list))}
 	liftable, told := true, []string(nil)
 	for _, d := range strongest(list) {
 		r.Clauses = append(r.Clauses, d.as(Deny))

@@ -1,5 +1,11 @@
 package placement
 
+import (
+	"slices"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
 // CompileWithout is Compile that leaves clauses of a kind out: a test that still passes proves nothing of that kind.
 func CompileWithout(b Book, at Moment, k Kind) (*Policy, error) {
 	return compile(b, at, map[Kind]bool{k: true})
@@ -12,7 +18,7 @@ func (p *Policy) JudgePlainly(n *Need, at *Place) Ruling {
 	words := lowered([]string{at.Vendor, at.Cloud, at.Region, at.Geo, at.Lab, at.Model})
 	place.Vendor, place.Cloud, place.Region, place.Geo, place.Lab, place.Model = words[0], words[1], words[2], words[3], words[4], words[5]
 	place.Facts = p.factsOf(&place)
-	return p.decide(&need, &place, p.matched(&need, &place, p.held(n), p.rules))
+	return p.decide(&need, &place, p.matched(&need, &place, p.held(n), slices.Clone(p.rules)))
 }
 
 // Remembered is how many rulings are kept.
@@ -26,3 +32,9 @@ func (p *Policy) Remembered() int {
 
 // MostRemembered is the bound of it.
 const MostRemembered = shards * 2 * generation
+
+// ReadCedar is how many policies Cedar finds in a text.
+func ReadCedar(text string) (int, error) {
+	list, err := cedar.NewPolicyListFromBytes("policies.cedar", []byte(text))
+	return len(list), err
+}

@@ -116,8 +116,13 @@ func (p *Policy) judge(need *Need, at *Place, held []string) Ruling {
 
 // candidates are the rules that the index and the sieves let through.
 func (p *Policy) candidates(n *Need, at *Place) []*rule {
-	var list []*rule
-	for _, key := range []string{"", "lab/" + at.Lab, "model/" + at.Model, "vendor/" + at.Vendor} {
+	keys := [...]string{"", "lab/" + at.Lab, "model/" + at.Model, "vendor/" + at.Vendor}
+	most := 0
+	for _, key := range keys {
+		most += len(p.index[key])
+	}
+	list := make([]*rule, 0, most)
+	for _, key := range keys {
 		for _, r := range p.index[key] {
 			if r.sieve.lets(n, at) {
 				list = append(list, r)
@@ -166,32 +171,40 @@ func (p *Policy) matched(n *Need, at *Place, held []string, list []*rule) []*rul
 		Principal: w.need.UID, Action: actionUID(n.Action), Resource: w.place.UID,
 		Context: types.NewRecord(types.RecordMap{"holds": strings2set(held)}),
 	}
-	var out []*rule
-	for _, forbids := range []bool{true, false} {
-		var part some
-		for _, r := range list {
-			if r.forbid == forbids {
-				part = append(part, r)
-			}
+	slices.SortStableFunc(list, func(a, b *rule) int { return sortOf(a) - sortOf(b) })
+	split := len(list)
+	if i := slices.IndexFunc(list, func(r *rule) bool { return !r.forbid }); i >= 0 {
+		split = i
+	}
+	out := list[:0:0]
+	for _, part := range []some{list[:split], list[split:]} {
+		if len(part) == 0 {
+			continue
 		}
 		_, diag := cedar.Authorize(part, w, req)
-		hit := make(map[cedar.PolicyID]bool, len(diag.Reasons))
-		for _, r := range diag.Reasons {
-			hit[r.PolicyID] = true
-		}
-		if forbids {
-			for _, e := range diag.Errors {
-				hit[e.PolicyID] = true
-			}
-		}
+		out = slices.Grow(out, len(diag.Reasons))
+		// Both lists are in the order in which the rules were asked.
+		reasons, broken := diag.Reasons, diag.Errors
 		for _, r := range part {
-			if hit[r.id] {
-				out = append(out, r)
+			if len(reasons) > 0 && reasons[0].PolicyID == r.id {
+				reasons, out = reasons[1:], append(out, r)
+			} else if len(broken) > 0 && broken[0].PolicyID == r.id {
+				broken = broken[1:]
+				if r.forbid {
+					out = append(out, r)
+				}
 			}
 		}
 	}
 	slices.SortFunc(out, byID)
 	return out
+}
+
+func sortOf(r *rule) int {
+	if r.forbid {
+		return 0
+	}
+	return 1
 }
 
 func needEntity(n *Need) types.Entity {

@@ -17,8 +17,20 @@ type maker struct {
 	k        *Clause
 	id       string // contract/clause
 	contract string
+	whom     []*ast.Node // that it applies to: the class, and what it binds
 	by       string
 	n        int
+}
+
+// area is where a clause denies: where when holds, a nil one everywhere, and unless does not.
+type area struct{ when, unless *ast.Node }
+
+// whole is the area as one condition, or nil for everywhere.
+func (a *area) whole() *ast.Node {
+	if a.unless == nil {
+		return a.when
+	}
+	return all(a.when, not(a.unless))
 }
 
 // how says whether a fact of a place that is not known fits.
@@ -30,43 +42,42 @@ const (
 )
 
 // parts are the conditions of a clause: whom it applies to, where it denies, and where it allows. A nil one of the latter is nowhere.
-func (m *maker) parts() (applies, area, fine *ast.Node, ok bool) {
+func (m *maker) parts() (applies *ast.Node, denies *area, fine *ast.Node, ok bool) {
 	k := m.k
 	applies = m.binding()
 	switch k.Kind {
 	case ExclusiveHost, FirstShip, ROFR, ExclusiveDistribution:
 		fine = m.among(slices.Concat(k.Host, k.FirstParty))
-		area = not(fine)
+		denies = &area{unless: fine}
 	case PrimaryHost:
 		fine = yes()
 	case Licence, Permit:
 		fine = m.places()
 		if len(k.Readings) > 0 {
-			area, fine = fine, nil
+			denies, fine = &area{when: fine}, nil
 		}
 	case Forbid:
-		area = m.places()
+		denies = &area{when: m.places()}
 	case Residency:
 		fine = m.anyOf(k.In, strictly)
-		area = not(fine)
+		denies = &area{unless: fine}
 	case NoTraining:
 		fine = m.required()
-		area = not(fine)
+		denies = &area{unless: fine}
 	case RetirementNotice:
-		soon := all(has(resource(), "retires_in"), ptr(resource().Access("retires_in").LessThan(ast.Long(k.Days))))
-		area = soon
+		denies = &area{when: all(has(resource(), "retires_in"), ptr(resource().Access("retires_in").LessThan(ast.Long(k.Days))))}
 		m.c.asks.fact("retires")
 		m.c.edge(m.c.at.AsOf, nextDay(m.c.at.AsOf))
 	case AllowList:
 		fine = m.allowed()
-		area = not(fine)
+		denies = &area{unless: fine}
 	case SubprocessorNotice:
 		fine = m.accepted()
-		area = not(fine)
+		denies = &area{unless: fine}
 	default:
 		return nil, nil, nil, false
 	}
-	return applies, area, fine, true
+	return applies, denies, fine, true
 }
 
 // actions are what the clause speaks of.
@@ -76,8 +87,6 @@ func (m *maker) actions() []Action {
 		return m.k.Actions
 	case len(m.k.Binds.Tools) > 0:
 		return []Action{UseTool}
-	case m.k.Kind.labs():
-		return []Action{CallModel, RunAgent}
 	case m.k.Kind == Residency, m.k.Kind == Permit, m.k.Kind == Forbid:
 		return []Action{CallModel, UseTool, RunAgent}
 	}

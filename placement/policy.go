@@ -20,7 +20,7 @@ type Policy struct {
 	rules    []*rule
 	index    map[string][]*rule // by lab, model or vendor; the empty one is of rules that bind none
 	asks     asks
-	whens    []when
+	whens    []argument
 	speaks   map[string]bool // clauses that a need can be signed off for
 	until    time.Time
 	memo     memo
@@ -32,8 +32,8 @@ type entry struct {
 	clause       *Clause
 }
 
-// when is a condition on the arguments of a tool.
-type when struct {
+// argument is a condition on the arguments of a tool.
+type argument struct {
 	id     string
 	tools  []string
 	on     decouple.Condition
@@ -53,11 +53,11 @@ func (p *Policy) put(c *compiler) {
 	}
 	for _, e := range p.inForce {
 		if e.clause.When != "" {
-			p.whens = append(p.whens, when{e.id, e.clause.Binds.Tools, e.clause.When, e.clause.Kind == Forbid})
+			p.whens = append(p.whens, argument{e.id, e.clause.Binds.Tools, e.clause.When, e.clause.Kind == Forbid})
 			p.asks.tool = true
 		}
 	}
-	slices.SortFunc(p.whens, func(a, b when) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(p.whens, func(a, b argument) int { return strings.Compare(a.id, b.id) })
 	p.memo.make()
 }
 

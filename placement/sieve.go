@@ -46,7 +46,7 @@ func (m *maker) sieve(reads Verdict) sieve {
 	b := &m.k.Binds
 	s := sieve{actions: m.actions(), classes: m.k.Classes, labels: b.Labels, teams: plain(b.Teams), tools: plain(b.Tools)}
 	if reads == names {
-		s.classes, s.actions = nil, nil
+		s.classes = nil
 	}
 	if m.k.Kind != Forbid || len(b.Labels) == 0 {
 		s.labs, s.models, s.vendors = plain(b.Labs), plain(b.Models), plain(b.Vendors)
