@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"knowledge":               {"journal", "knowledge/document", "prose"},
 	"knowledge/document":      {"prose"},
 	"gateway":                 {"builtin", "catalog", "gateway/credential", "gateway/dialect", "gateway/ledger", "gateway/route", "gateway/transport", "journal", "meter", "placement"},
-	"engine":                  {"journal"},
+	"engine":                  {"journal", "placement"},
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"risk/sign":               {},
@@ -59,7 +59,7 @@ var rooms = map[string][]string{
 }
 
 // deciding lists the files and rooms that must not look at a clock, roll dice or touch the outside.
-var deciding = []string{".", "prose", "builtin", "gateway/dialect", "catalog", "meter", "placement", "risk/exposure", "gateway/route", "risk/whatif", "knowledge/document", "engine/apply.go", "engine/next.go", "engine/budget.go", "engine/event.go", "engine/calls.go", "engine/apply_call.go",
+var deciding = []string{".", "prose", "builtin", "gateway/dialect", "catalog", "meter", "placement", "risk/exposure", "gateway/route", "risk/whatif", "knowledge/document", "engine/apply.go", "engine/next.go", "engine/budget.go", "engine/event.go", "engine/calls.go", "engine/apply_call.go", "engine/held.go",
 	"risk/fleet",
 	"sim/world.go", "sim/world_bill.go", "sim/world_cache.go", "sim/world_check.go", "sim/world_config.go", "sim/world_dice.go", "sim/world_fault.go", "sim/world_header.go", "sim/world_plan.go", "sim/world_queue.go",
 	"sim/world_quota.go", "sim/world_words.go", "sim/answer.go", "sim/answer_names.go", "sim/config.go", "sim/config_read.go"}

@@ -134,9 +134,10 @@ type Invocation struct {
 	Key     string // idempotency key "run/call", the same over retries
 	Name    string
 	Args    json.RawMessage
-	Actor   Actor             // who started the run
-	Attempt int               // from 1
-	Beat    func(text string) // tells that a long call is alive, and how far it is; never nil when the engine calls
+	Actor   Actor                   // who started the run
+	Attempt int                     // from 1
+	Beat    func(text string)       // tells that a long call is alive, and how far it is; never nil when the engine calls
+	Reach   func(host string) error // says whether contracts let the call reach a host that its arguments do not name; nil lets it reach any
 }
 
 // Outcome is what a tool answers.

@@ -89,6 +89,10 @@ func decode(e decouple.Event) (payload, error) {
 		return as[signaled](e)
 	case kindInput:
 		return as[input](e)
+	case kindHeld:
+		return as[held](e)
+	case kindLifted:
+		return as[lifted](e)
 	case kindCompacted:
 		return as[compacted](e)
 	}
@@ -159,6 +163,7 @@ func (s *State) say(m decouple.Message) {
 func (p answered) apply(s *State) {
 	s.applyResults(p.Results)
 	s.Steps = p.Step
+	s.gate = nil
 	s.final = p.Final
 	s.Usage = s.Usage.Add(p.Usage)
 	s.used = s.used.plus(account{USD: p.Usage.Cost, Tokens: p.Usage.TokensIn + p.Usage.TokensOut})
@@ -323,6 +328,9 @@ func (s *State) record(id decouple.CallID) *CallRecord {
 		if s.Calls[i].ID == id {
 			return &s.Calls[i]
 		}
+	}
+	if s.gate != nil && s.gate.ID == id {
+		return s.gate
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (p resolved) apply(s *State) {
 
 func (p asked) apply(s *State) {
 	if r := s.record(p.Call); r != nil {
-		r.ask, r.approved, r.verdict = &p, nil, nil
+		r.ask, r.approved, r.verdict, r.clauses = &p, nil, nil, nil
 		if p.Effect != "" {
 			r.Effect = p.Effect
 		}
@@ -85,6 +85,9 @@ func (p decided) apply(s *State) {
 		}
 	}
 	r.verdict = &p
+	if p.Approve {
+		s.signOff(r.clauses)
+	}
 	s.wait(r.ask.At, p.At)
 }
 

@@ -141,6 +141,9 @@ func (s *State) ahead(openCalls int) *account {
 // searchDeadline is when the search must end: a root with a writer keeps the write-up share of its time too.
 func (s *State) searchDeadline() time.Time {
 	d := s.Run.Deadline
+	if g := s.gate; !d.IsZero() && g != nil && g.verdict == nil {
+		d = d.Add(max(0, s.Now.Sub(g.ask.At))) // people have their time: the run's stands still
+	}
 	if d.IsZero() || s.Run.Parent != "" || s.Agent.Writer == "" {
 		return d
 	}

@@ -56,7 +56,7 @@ func (s *State) openCalls(children []decouple.RunID) Effect {
 		return s.spawn(p.spawns)
 	case p.late && len(p.doubts) > 0 && len(children) == 0:
 		return s.finish(decouple.Cause{Kind: decouple.CauseUnknown, Why: "its time is over and nobody knows what became of " + strings.Join(p.doubts, ", ")})
-	case len(children) > 0 || len(p.wait.People) > 0 || len(p.wait.Signals) > 0 || !p.wait.Wake.IsZero():
+	case len(children) > 0 || len(p.wait.People) > 0 || len(p.wait.Contracts) > 0 || len(p.wait.Signals) > 0 || !p.wait.Wake.IsZero():
 		return p.wait
 	}
 	return nil
@@ -139,6 +139,8 @@ func (p *plan) consent(c CallRecord) bool {
 	switch v := c.verdict; {
 	case v == nil && !c.ask.Expires.IsZero() && !p.s.Now.Before(c.ask.Expires):
 		p.expire = append(p.expire, c)
+	case v == nil && c.clauses != nil:
+		return !p.heldCall(c)
 	case v == nil:
 		p.wait.People = append(p.wait.People, fmt.Sprintf("approval of call %s (%s)", c.ID, c.Name))
 		if !c.ask.Expires.IsZero() {

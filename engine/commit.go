@@ -238,6 +238,10 @@ func (m *mutation) park(w Wait) {
 	st := m.Status
 	st.Seen, st.Until, st.Wake = m.consume, m.consume+1, w.Wake
 	switch n := len(w.Children); {
+	case w.Site != "":
+		st.Wait = decouple.Wait{Kind: decouple.WaitContract, For: w.Site}
+	case len(w.Contracts) > 0 && len(w.People) == 0:
+		st.Wait = decouple.Wait{Kind: decouple.WaitContract, For: listing(w.Contracts)}
 	case len(w.People) > 0:
 		st.Wait = decouple.Wait{Kind: decouple.WaitPerson, For: listing(w.People)}
 	case n > 0:

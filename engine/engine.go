@@ -34,7 +34,9 @@ type Config struct {
 	Actor   decouple.Actor // who starts and resumes runs; default the person "local"
 	// MaxResult is how many bytes a tool's result may have, default 64 MiB; a longer one is an error that the model is told.
 	MaxResult int64
-	Log       *slog.Logger // of what goes wrong with single runs while serving; default none
+	Log       *slog.Logger  // of what goes wrong with single runs while serving; default none
+	Contracts Contracts     // say where work may be done; nil are none
+	HoldFor   time.Duration // how long people have to sign off what contracts hold; default without end
 }
 
 // Engine drives runs.
@@ -43,12 +45,15 @@ type Engine struct {
 	tools  map[string]decouple.Tool
 	agents map[decouple.AgentName]decouple.Agent
 
-	mu     sync.Mutex
-	jobs   map[decouple.RunID]*job
-	urgent map[decouple.RunID]bool // have an urgent message, and no job yet that could be told
-	states stateCache
-	known  map[agentVersion]bool // are in the journal
-	puts   map[agentVersion]deployed
+	mu      sync.Mutex
+	jobs    map[decouple.RunID]*job
+	urgent  map[decouple.RunID]bool // have an urgent message, and no job yet that could be told
+	states  stateCache
+	known   map[agentVersion]bool // are in the journal
+	puts    map[agentVersion]deployed
+	recall  context.CancelCauseFunc   // interrupts this node while it waits for work
+	yielded time.Time                 // when this node last let others go first
+	turned  map[decouple.RunID]turned // runs that this node has put down, because contracts do not let it work on them
 }
 
 // agentVersion names a version of an agent in a tenant's journal.
@@ -80,7 +85,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{
 		Config: cfg, tools: map[string]decouple.Tool{}, agents: map[decouple.AgentName]decouple.Agent{},
-		jobs: map[decouple.RunID]*job{}, urgent: map[decouple.RunID]bool{}, known: map[agentVersion]bool{}, puts: map[agentVersion]deployed{},
+		jobs: map[decouple.RunID]*job{}, urgent: map[decouple.RunID]bool{}, known: map[agentVersion]bool{}, puts: map[agentVersion]deployed{}, turned: map[decouple.RunID]turned{},
 	}
 	for _, t := range cfg.Tools {
 		spec := t.Spec()
@@ -355,10 +360,16 @@ func (d *drive) run(ctx context.Context) error {
 	claiming.Go(func() {
 		defer close(claims)
 		for {
-			c, err := d.Store.Claim(inner, journal.Want{Tenant: d.tenant, Root: d.root})
+			until, done := d.yieldAt(inner)
+			c, err := d.Store.Claim(until, journal.Want{Tenant: d.tenant, Root: d.root})
+			stepBack := context.Cause(until)
+			done()
 			switch {
 			case err == nil:
 				claims <- c
+			case inner.Err() == nil && errors.Is(stepBack, errRecalled):
+			case inner.Err() == nil && stepBack != nil:
+				pause(inner, yieldFor)
 			case inner.Err() != nil || !d.node:
 				d.fail(err)
 				return
@@ -512,11 +523,16 @@ func (d *drive) stall(ctx context.Context) error {
 		return err
 	}
 	var stuck []string
+	held := false
 	for _, r := range rows {
 		if r.Status != decouple.RunParked || r.Wait.Kind == decouple.WaitTimer {
 			return nil
 		}
+		held = held || r.Wait.Kind == decouple.WaitContract
 		stuck = append(stuck, string(r.ID)+" waits for "+string(r.Wait.Kind)+" "+r.Wait.For)
+	}
+	if held {
+		return decouple.Errorf(decouple.Denied, "contracts hold run %s: %s; `decouple approvals ls` lists what is to be signed off, and `decouple runs resume %s` goes on", d.root, strings.Join(stuck, "; "), d.root)
 	}
 	return decouple.Errorf(decouple.Internal, "nothing will wake what is left of run %s: %s", d.root, strings.Join(stuck, "; "))
 }

@@ -280,6 +280,8 @@ type CallRecord struct {
 	approved []string // who has said yes
 	verdict  *decided // the last word: a denial, an expiry, or the approval that was still missing
 	timer    *timed
+	clauses  []clause        // that ask is about
+	heldBy   string          // why they hold it
 	Blob     decouple.BlobID // the whole of a long result
 	Size     int64
 	Refused  string
@@ -329,6 +331,9 @@ type State struct {
 	wrap     decouple.Cause // why the search ended
 	writing  bool           // the writer was spawned
 	stop     *canceled
+	gate     *CallRecord    // the next model call, while contracts hold it
+	signed   []string       // clauses that people have signed off for the run
+	checked  time.Time      // when it was last seen whether contracts hold a call
 	By       decouple.Actor // who started the root
 	led      []string       // ids of those whose words led to what the run does: who spoke in its session, sent it signals, canceled what it waited for
 	From     *origin

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"decouple.dev/decouple"
@@ -132,6 +133,10 @@ func (x explainer) parked(s *Standing, r journal.RunRow) {
 		s.Remedy = "go on with `decouple runs resume " + string(r.Root) + "`"
 	case decouple.WaitPerson:
 		s.For = "a person: " + r.Wait.For
+	case decouple.WaitContract:
+		if s.For = r.Wait.For; strings.HasPrefix(s.For, signer) {
+			s.Remedy = "see it with `decouple approvals ls`, and decide with `decouple approvals approve` or `deny`; `decouple contracts sign-off` does it for everybody"
+		}
 	case decouple.WaitTool:
 		if s.For = r.Wait.For; !timer {
 			s.Remedy = "send it with `decouple runs signal " + string(r.ID) + " NAME`"

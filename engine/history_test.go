@@ -35,6 +35,7 @@ type sample struct {
 var kept = []decouple.EventKind{
 	"run.created", "model.answered", "model.lost", "tools.returned", "run.canceled", "run.interrupted", "run.ended", "calls.started", "call.failed", "call.doubted", "call.resolved",
 	"approval.asked", "approval.decided", "timer.set", "signal.received", "input.received", "conversation.compacted", "agent.versioned", "agent.put", "schedule.begun", "schedule.fired", "request.answered",
+	"contract.held", "contract.lifted",
 }
 
 var updateHistory = flag.String("update-history", "", "write a new history file of this name from what the tests do; those that are there are never changed")

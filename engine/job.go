@@ -127,6 +127,9 @@ func (j *job) run(ctx context.Context) error {
 		if eff == nil {
 			return nil
 		}
+		if why := j.misplaced(eff); why != "" {
+			return j.aside(why)
+		}
 		done, err := j.perform(eff)
 		if errors.Is(err, errAgain) {
 			err = nil
@@ -325,7 +328,7 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 		}
 	}
 	req := decouple.Request{
-		Run: s.Run.ID, For: decouple.Asker{Tenant: s.Run.Tenant, Agent: s.Run.Agent, Class: s.Run.Class, Labels: s.Run.Labels, Priority: s.Run.Priority}, Step: eff.Step, Model: s.Agent.Model, Tools: specs, NoTools: eff.NoTools, MaxTokens: eff.MaxTokens,
+		Run: s.Run.ID, For: decouple.Asker{Tenant: s.Run.Tenant, Agent: s.Run.Agent, Class: s.Run.Class, Labels: s.Run.Labels, Priority: s.Run.Priority, Signed: s.signed}, Step: eff.Step, Model: s.Agent.Model, Tools: specs, NoTools: eff.NoTools, MaxTokens: eff.MaxTokens,
 		Messages: j.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) }, // an empty text begins anew
 	}
 	j.tell(s, SignalCalling, "")
@@ -336,8 +339,20 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 		return err
 	})
 	cancel()
+	if by := heldBy(err); by != nil && j.ctx.Err() == nil {
+		if ans.Usage != (decouple.Usage{}) { // of attempts before contracts changed
+			if _, err := j.commit(lost{Step: eff.Step, Settled: account{USD: ans.Usage.Cost, Tokens: ans.Usage.TokensIn + ans.Usage.TokensOut}}, nil); err != nil {
+				return false, err
+			}
+		}
+		j.holdModel(err, by, s.Agent.Model)
+		return false, nil
+	}
 	if err != nil {
 		return j.modelFailed(err, ans.Usage)
+	}
+	if g := s.gate; g != nil && g.verdict == nil {
+		j.note(lifted{Call: g.ID, At: stamp()})
 	}
 	p := answered{
 		Effects: j.effects(ans.Message), Step: eff.Step, Prefix: s.prefixHash(), Message: tidy(ans.Message, eff.Step), Finish: ans.Finish, Model: ans.Model, Usage: ans.Usage, Final: eff.Final,

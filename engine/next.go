@@ -50,11 +50,13 @@ type ChildPlan struct {
 
 // Wait parks the run until one of the things that it waits for has come.
 type Wait struct {
-	Children []decouple.RunID
-	People   []string  // what people must decide, in words
-	Signals  []string  // names
-	Wake     time.Time // the first of the times that it waits for; zero is none
-	Why      string    // what that time is, in words
+	Children  []decouple.RunID
+	People    []string  // what people must decide, in words
+	Contracts []string  // what contracts hold, in words
+	Site      string    // where contracts let it run, in words: not here
+	Signals   []string  // names
+	Wake      time.Time // the first of the times that it waits for; zero is none
+	Why       string    // what that time is, in words
 }
 
 // Ask asks people whether calls may be made.
@@ -96,15 +98,16 @@ func (Compact) effect()   {}
 
 // Why the engine refuses a call.
 const (
-	refusedRepeat = "repeated"
-	refusedLimit  = "limit" // an amount is used up: the run counts as exhausted
-	refusedShape  = "shape" // too deep or too many: the agent has to do it itself
-	refusedAgent  = "agent"
-	refusedPerson = "denied"
-	refusedLate   = "late" // the run's time is over
-	refusedFork   = "fork"
-	refusedSize   = "too_large"
-	ownResult     = "engine" // not refused: the engine answered it itself
+	refusedRepeat   = "repeated"
+	refusedLimit    = "limit" // an amount is used up: the run counts as exhausted
+	refusedShape    = "shape" // too deep or too many: the agent has to do it itself
+	refusedAgent    = "agent"
+	refusedPerson   = "denied"
+	refusedLate     = "late" // the run's time is over
+	refusedFork     = "fork"
+	refusedSize     = "too_large"
+	refusedContract = "contract"
+	ownResult       = "engine" // not refused: the engine answered it itself
 )
 
 const (
@@ -274,6 +277,9 @@ func (s *State) nextCall() Effect {
 	}
 	if c, ok := s.compaction(); ok {
 		return c
+	}
+	if e := s.gated(); e != nil {
+		return e
 	}
 	call := CallModel{Step: s.Steps + 1, Offer: s.offer()}
 	switch {

@@ -23,6 +23,9 @@ var update = flag.Bool("update", false, "write what the scenarios print into the
 //	answer [say:TEXT] [TOOL:ARG]... [spawn:AGENT:QUESTION]... [used=N] [finish=length]   the model answers
 //	result CALL TEXT [found:X]                                         a tool or refusal comes back
 //	spawned CALL RUN [grant tokens] / joined RUN CAUSE TEXT [used=N]   a child begins, ends
+//	held [CALL] [hold=SECONDS]                                         contracts hold the next model call, or a tool call
+//	sign CALL yes|no|late                                              a person decides, or nobody does
+//	lifted CALL                                                        nothing holds it any more
 //	lost N / canceled WHO / at SECONDS / do                            do performs what Next said: refusals are applied, children spawned
 func TestScenarios(t *testing.T) {
 	t.Parallel()
@@ -129,6 +132,21 @@ func (p *player) do(words []string) {
 		p.apply(progress{Results: []result{{Call: j.Call, Text: endText(j), Child: &j}}})
 	case "lost":
 		p.apply(lost{Settled: account{Tokens: num(args[0])}})
+	case "held":
+		h := held{asked: asked{Call: callID(p.s.Steps+1, -1), Rules: []askedRule{{Quorum: 1}}, Hash: "h", At: p.s.Now}, Clauses: []clause{{ID: "ms/stateful"}}, Why: "it is disputed"}
+		if len(args) > 0 {
+			h.Call = decouple.CallID(args[0])
+		} else {
+			h.Step = p.s.Steps + 1
+		}
+		if opts["hold"] != "" {
+			h.Expires = p.s.Now.Add(time.Duration(num(opts["hold"])) * time.Second)
+		}
+		p.apply(h)
+	case "sign":
+		p.apply(decided{Call: decouple.CallID(args[0]), Hash: "h", Approve: args[1] == "yes", Expired: args[1] == "late", By: decouple.Actor{Kind: decouple.ActorPerson, ID: "ada"}, At: p.s.Now})
+	case "lifted":
+		p.apply(lifted{Call: decouple.CallID(args[0]), At: p.s.Now})
 	case "canceled":
 		p.apply(canceled{By: args[0]})
 	case "at":
@@ -220,6 +238,8 @@ func describe(e Effect) string {
 			s += fmt.Sprintf(" %s %s%s", c.ID, c.Name, c.Args)
 		}
 		return s
+	case Expire:
+		return "say that nobody has decided on " + string(e.Calls[0].ID)
 	case Refuse:
 		s := "refuse"
 		for _, r := range e.results {
@@ -247,6 +267,9 @@ func waits(w Wait) string {
 	s := ""
 	for _, p := range w.People {
 		s += ", for a person: " + p
+	}
+	for _, c := range w.Contracts {
+		s += ", for " + c
 	}
 	for _, n := range w.Signals {
 		s += ", for the signal " + n

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"decouple.dev/decouple"
+	"decouple.dev/decouple/placement"
 )
 
 const (
@@ -61,6 +62,12 @@ func (j *job) callTools(eff CallTools) error {
 	for i, c := range eff.Calls {
 		t := j.prepare(c)
 		tries[i] = t
+		if t.tool == nil {
+			continue
+		}
+		if j.judge(t) {
+			return nil
+		}
 		if t.tool == nil {
 			continue
 		}
@@ -209,7 +216,7 @@ func (j *job) callTool(t *try) {
 func (j *job) invocation(t *try, beat func(string)) decouple.Invocation {
 	return decouple.Invocation{
 		Run: j.s.Run, Call: t.call.ID, Key: effectKey(j.s.Run.ID, t.call.ID), Name: t.call.Name, Args: t.call.Args,
-		Actor: j.s.By, Attempt: t.call.Attempts + 1, Beat: beat,
+		Actor: j.s.By, Attempt: t.call.Attempts + 1, Beat: beat, Reach: j.reach(t.call.Name, t.call.Args),
 	}
 }
 
@@ -343,6 +350,12 @@ func (j *job) ask(calls []CallRecord) {
 		if t.tool != nil {
 			t.effect = t.tool.Spec().Effect
 		}
+		if j.Contracts != nil && t.tool != nil { // one question for both
+			if r, err := j.Contracts.Tool(j.use(c.Name, c.Args, "")); err == nil && r.Effect == placement.Hold {
+				j.note(j.heldQuestion(t, &r))
+				continue
+			}
+		}
 		j.note(j.s.question(c, t.effect, j.bind(t), stamp()))
 	}
 }
@@ -381,6 +394,10 @@ func (j *job) settle(calls []CallRecord) error {
 		}
 		if err := j.held(); err != nil {
 			return err
+		}
+		if err := j.mayAsk(query, c.Args); err != nil {
+			j.note(doubted{Call: c.ID, Why: why + ", and " + query.Spec().Name + " was not asked: " + err.Error(), At: stamp()})
+			continue
 		}
 		ctx, cancel := context.WithTimeout(j.ctx, j.timeout(query))
 		var out decouple.Outcome

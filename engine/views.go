@@ -11,6 +11,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/placement"
 )
 
 // PendingApproval is a call that waits for people to decide.
@@ -28,6 +29,16 @@ type PendingApproval struct {
 	Approved []string             `json:"approved,omitempty"` // who has approved so far
 	Asked    time.Time            `json:"asked"`
 	Expires  time.Time            `json:"expires,omitzero"`
+	Clauses  []HeldClause         `json:"clauses,omitempty"` // of contracts, that are to be signed off for the run
+	Why      string               `json:"why,omitempty"`     // they hold it, in a sentence
+}
+
+// HeldClause is a clause of a contract that holds a call until a person signs it off.
+type HeldClause struct {
+	ID         string               `json:"id"`              // contract/clause
+	Reads      placement.Verdict    `json:"reads,omitempty"` // what it says: disputed, unknown
+	Text       string               `json:"text,omitempty"`
+	Confidence placement.Confidence `json:"confidence,omitempty"`
 }
 
 // Approvals lists what waits for people to decide, oldest first; an empty run is all runs of the tenant, else one run's.
@@ -37,7 +48,7 @@ func Approvals(ctx context.Context, log journal.Reader, tenant decouple.TenantID
 		return nil, err
 	}
 	rows = slices.DeleteFunc(rows, func(r journal.RunRow) bool { return r.Steps == 0 }) // it has called nothing yet
-	parked, err := log.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: run, Wait: []decouple.WaitKind{decouple.WaitPerson}})
+	parked, err := log.Runs(ctx, journal.RunFilter{Tenant: tenant, ID: run, Wait: []decouple.WaitKind{decouple.WaitPerson, decouple.WaitContract}})
 	if err != nil {
 		return nil, err
 	}
@@ -48,10 +59,12 @@ func Approvals(ctx context.Context, log journal.Reader, tenant decouple.TenantID
 			continue // it has parked meanwhile, or waits for a person's word and for no decision
 		}
 		seen[row.ID] = true
-		if may, err := mayAsk(ctx, log, row, rules); err != nil {
-			return nil, err
-		} else if !may {
-			continue
+		if row.Wait.Kind != decouple.WaitContract {
+			if may, err := mayAsk(ctx, log, row, rules); err != nil {
+				return nil, err
+			} else if !may {
+				continue
+			}
 		}
 		s, err := Load(ctx, log, row.Tenant, row.ID)
 		if err != nil {
@@ -61,6 +74,9 @@ func Approvals(ctx context.Context, log journal.Reader, tenant decouple.TenantID
 			if c := s.Calls[i]; c.ask != nil && c.verdict == nil && c.Outcome == nil && !s.Ended() {
 				out = append(out, pending(&s, c))
 			}
+		}
+		if g := s.gate; g != nil && g.verdict == nil && !s.Ended() {
+			out = append(out, pending(&s, *g))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b PendingApproval) int { return a.Asked.Compare(b.Asked) })
@@ -86,6 +102,9 @@ func pending(s *State, c CallRecord) PendingApproval {
 	p := PendingApproval{
 		Run: s.Run.ID, Root: s.Run.Root, Call: c.ID, Agent: s.Run.Agent, Version: s.Run.Version, Tool: c.Name, Args: c.Args, Hash: c.ask.Hash,
 		By: c.ask.who(), Approved: c.approved, Asked: c.ask.At, Expires: c.ask.Expires,
+	}
+	for _, k := range c.clauses {
+		p.Clauses, p.Why = append(p.Clauses, HeldClause(k)), c.heldBy
 	}
 	for _, r := range c.ask.Rules {
 		p.Quorum = max(p.Quorum, r.Quorum)

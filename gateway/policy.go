@@ -210,10 +210,10 @@ func (b *barred) Held() []placement.Cited { return b.held }
 
 // error is what a caller is told.
 func (b *barred) error(asked string) error {
-	msg := "contracts keep the model " + asked + " from being asked: " + string(b.first) + ": " + b.why + cited(b.ids)
+	msg := "contracts keep the model " + asked + " from being asked: " + string(b.first) + ": " + b.why + cited(b.why, b.ids)
 	if b.where != "" {
 		ids := clauseIDs(b.held)
-		msg = "the model " + asked + " waits for a person's word: " + string(b.where) + ": " + b.what + cited(ids)
+		msg = "the model " + asked + " waits for a person's word: " + string(b.where) + ": " + b.what + cited(b.what, ids)
 		if len(b.needs) > 0 {
 			msg += "; it needs " + strings.Join(b.needs, ", ")
 		}
@@ -224,19 +224,22 @@ func (b *barred) error(asked string) error {
 	return &decouple.Error{Kind: decouple.Denied, Msg: msg, Err: b}
 }
 
-// cited names clauses after a sentence, unless it is clear without.
-func cited(ids []string) string {
-	if len(ids) == 0 {
+// cited names those clauses after a sentence that it does not name itself.
+func cited(why string, ids []string) string {
+	rest := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.Contains(why, id) })
+	if len(rest) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(ids, ", ") + ")"
+	return " (" + strings.Join(rest, ", ") + ")"
 }
 
 // clauseIDs are the names contract/clause of clauses.
 func clauseIDs(list []placement.Cited) []string {
 	out := make([]string, 0, len(list))
 	for i := range list {
-		out = append(out, clauseID(&list[i]))
+		if id := clauseID(&list[i]); !slices.Contains(out, id) { // one may be cited once for each of its readings
+			out = append(out, id)
+		}
 	}
 	return out
 }

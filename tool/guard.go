@@ -13,8 +13,41 @@ import (
 	"decouple.dev/decouple"
 )
 
-// allowed refuses an address that is not on the list.
-func (h *httpCaller) allowed(u *url.URL) error {
+// Host is the host of an address as contracts and the list of those that may be reached name it; empty is that it names none.
+func Host(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return hostOf(u)
+}
+
+func hostOf(u *url.URL) string { return strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")) }
+
+// reachKey is where a request's context has the function that asks the contracts.
+type reachKey struct{}
+
+// reaching has a request, and those that it is redirected to, ask the contracts before they leave.
+func reaching(ctx context.Context, reach func(host string) error) context.Context {
+	if reach == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, reachKey{}, reach)
+}
+
+// allowed refuses an address that is not on the list, or that contracts do not allow.
+func (h *httpCaller) allowed(ctx context.Context, u *url.URL) error {
+	if err := h.listed(u); err != nil {
+		return err
+	}
+	if reach, ok := ctx.Value(reachKey{}).(func(string) error); ok {
+		return reach(hostOf(u))
+	}
+	return nil
+}
+
+// listed refuses an address that is not on the list.
+func (h *httpCaller) listed(u *url.URL) error {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return decouple.Errorf(decouple.Denied, "only http and https can be reached, not %q", u.Scheme)
@@ -23,7 +56,7 @@ func (h *httpCaller) allowed(u *url.URL) error {
 	case u.Hostname() == "":
 		return decouple.Errorf(decouple.Invalid, "the url names no host")
 	}
-	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	host := hostOf(u)
 	for _, a := range h.cfg.Allow {
 		name, port, ported := strings.Cut(strings.ToLower(a), ":")
 		if ported && port != u.Port() || !ported && u.Port() != "" && u.Port() != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
@@ -41,7 +74,7 @@ func (h *httpCaller) redirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return decouple.Errorf(decouple.Unavailable, "the server redirects more than %d times", maxRedirects)
 	}
-	if err := h.allowed(req.URL); err != nil {
+	if err := h.allowed(req.Context(), req.URL); err != nil {
 		return decouple.Errorf(decouple.Denied, "the server redirects to %s: %w", req.URL.Redacted(), err)
 	}
 	if first := via[0].URL; req.URL.Host != first.Host || first.Scheme == "https" && req.URL.Scheme != "https" {

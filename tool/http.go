@@ -116,7 +116,7 @@ func (t httpTool) Do(ctx context.Context, inv decouple.Invocation) (decouple.Out
 		}
 		headers["Idempotency-Key"] = inv.Key
 	}
-	got, sent, err := t.send(ctx, a.Method, a.URL, headers, a.Body, inv.Beat)
+	got, sent, err := t.send(reaching(ctx, inv.Reach), a.Method, a.URL, headers, a.Body, inv.Beat)
 	switch {
 	case err == nil && t.effect != decouple.EffectOnce && (got.Status == http.StatusTooManyRequests || got.Status == http.StatusServiceUnavailable):
 		return decouple.Outcome{}, decouple.Errorf(decouple.Unavailable, "the server answered %d", got.Status)
@@ -170,7 +170,7 @@ func (h *httpCaller) send(ctx context.Context, method, address string, headers m
 	if err != nil {
 		return got, false, decouple.Errorf(decouple.Invalid, "the url cannot be read: %w", err)
 	}
-	if err := h.allowed(u); err != nil {
+	if err := h.allowed(ctx, u); err != nil {
 		return got, false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
@@ -251,7 +251,7 @@ func (t httpQuery) Do(ctx context.Context, inv decouple.Invocation) (decouple.Ou
 	if why := decode(inv.Args, &a); why != "" || a.QueryURL == "" {
 		return decouple.Outcome{Text: "the call names no query_url"}, nil
 	}
-	got, _, err := t.send(ctx, http.MethodGet, a.QueryURL, map[string]string{"Idempotency-Key": inv.Key}, "", inv.Beat)
+	got, _, err := t.send(reaching(ctx, inv.Reach), http.MethodGet, a.QueryURL, map[string]string{"Idempotency-Key": inv.Key}, "", inv.Beat)
 	if err != nil {
 		return decouple.Outcome{}, err
 	}
