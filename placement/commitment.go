@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -102,7 +103,7 @@ func (c *Commitment) Burn(spent []DaySpend, now time.Time) Burn {
 	}
 	b.Forfeit, b.ForfeitTrend = max(c.Amount-b.Linear, 0), max(c.Amount-b.Trend, 0)
 	if b.Left > 0 && rest > 0 {
-		b.Needed = times(b.Left, 1, rest)
+		b.Needed = (b.Left + decouple.Money(rest) - 1) / decouple.Money(rest)
 		if days := up(big.NewInt(int64(b.Left)), big.NewInt(int64(b.Recent))); days > 0 && days <= int64(rest) {
 			b.Met = c.Term.From.Add(time.Duration(b.Days-1+int(days)) * day)
 		}
@@ -110,14 +111,17 @@ func (c *Commitment) Burn(spent []DaySpend, now time.Time) Burn {
 	return b
 }
 
-// times is m*n/d, rounded half up.
+// times is m*n/d, rounded half up, and at most half of the largest sum, so that two can be added.
 func times(m decouple.Money, n, d int) decouple.Money {
 	if d <= 0 {
 		return 0
 	}
 	x := new(big.Int).Mul(big.NewInt(int64(m)), big.NewInt(int64(n)))
 	x.Add(x.Mul(x, big.NewInt(2)), big.NewInt(int64(d)))
-	return decouple.Money(x.Div(x, big.NewInt(int64(2*d))).Int64())
+	if x.Div(x, big.NewInt(int64(2*d))); !x.IsInt64() {
+		return math.MaxInt64 / 2
+	}
+	return min(decouple.Money(x.Int64()), math.MaxInt64/2)
 }
 
 // RevShare is a share of revenue that is owed, in force.
