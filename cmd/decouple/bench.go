@@ -50,6 +50,7 @@ func benchmarks() []benchmark {
 		{"index", "5,000 documents into the notes", 1, benchIndex, false},
 		{"query", "searches over 5,000 documents", 1, benchQuery, false},
 		{"simulate", "a fleet in virtual time: 100,000, 300,000 and 1,000,000 model calls", 3, benchSimulate, false},
+		{"placement", "a decision over 50 endpoints under 200 clauses: the first, and those that follow", 3, benchPlacement, false},
 	}
 }
 
