@@ -125,6 +125,17 @@ func readSettings(n *yaml.Node, prefix string, known []string) ([]setting, error
 	return out, nil
 }
 
+// configured is what the config file has for a key.
+func (a *app) configured(key string) ([]string, error) {
+	list, err := a.settings()
+	for _, s := range list {
+		if s.key == key {
+			return s.values, err
+		}
+	}
+	return nil, err
+}
+
 // configure sets the flags of a command that were not given from the config file. The environment goes before the file.
 func (a *app) configure(c *cobra.Command) error {
 	list, err := a.settings()
@@ -139,6 +150,10 @@ func (a *app) configure(c *cobra.Command) error {
 		}
 		flag := c.Flags().Lookup(strings.ReplaceAll(name, "_", "-"))
 		if flag == nil || flag.Changed || !ofServe && a.elsewhere(name) {
+			continue
+		}
+		if s.key == "contracts" {
+			a.contracts = s.values // the flag stays as it is: `decouple explain` takes one that was given for a draft
 			continue
 		}
 		if err := a.assign(c.Flags(), flag.Name, s); err != nil {

@@ -14,24 +14,39 @@ func newExplain(a *app) *cobra.Command {
 	var last int
 	var tenant string
 	var asJSON bool
+	var place placeFlags
 	c := &cobra.Command{
-		Use: "explain [DECISION]", Short: "Say where a model call went, and why: candidates, attempts, times, cost",
-		Long: `Says how a call of a model went. Its id is in the header x-decouple-decision of the answer, and --last N shows the newest ones. Decisions are remembered
-by the node that made them, the last 20,000, until it ends: ask it with --server, or in its data folder while it is at work. What was spent is kept for good (` + "`decouple usage`" + `).
+		Use: "explain [DECISION | RUN[/STEP]]", Short: "Say where a model call goes or went, and why: contracts, candidates, attempts, times, cost",
+		Long: `Says where a model may be asked, with --model: every place where it is served, with what the contracts say of it, the clauses that decided, and what would lift
+a denial. --class, --label, --team and --agent say who asks and with what; --as-of and --known ask for any day, by what was known on any other; --contracts tries drafts. It needs no server
+and no account: where no account serves the model, the places are those where the catalog knows it to be.
+
+Says how a call of a model went. Its id is in the header x-decouple-decision of the answer, and --last N shows the newest ones. Decisions are remembered
+by the node that made them, the last 20,000, until it ends: ask it with --server, or in its data folder while it is at work. The journal keeps who asked for what, where it went, at
+which cost and by which contracts: with that, and the history of the contracts, the verdicts are worked out again for a decision that nobody remembers, and for the calls of a RUN or of a STEP of it.
 
 Each round is one decision of the router: which endpoints could take the call, what it expected of each, and why it chose one. Nothing that the
 caller or the model said is shown or kept.`,
-		Example: "  decouple explain dec_h2k9... --server http://127.0.0.1:8585\n  decouple explain --last 20 --server http://127.0.0.1:8585",
+		Example: "  decouple explain --model gpt-5.4 --class stateful_runtime --at aws --as-of 2026-03-21 --contracts examples/contracts\n  decouple explain k3j2h1/4\n  decouple explain dec_h2k9... --server http://127.0.0.1:8585\n  decouple explain --last 20 --server http://127.0.0.1:8585",
 		Args: func(c *cobra.Command, args []string) error {
-			if last > 0 {
+			if last > 0 || place.q.Model != "" {
 				return noArgs(c, args)
 			}
-			return exactly("the id of a decision, or --last N")(c, args)
+			return exactly("the id of a decision, a run and its step (RUN/STEP), --model NAME or --last N")(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx := c.Context()
+			switch {
+			case place.q.Model != "":
+				return a.explainPlace(ctx, place, c.Flags().Changed("contracts"), asJSON)
+			case last == 0 && !strings.HasPrefix(args[0], "dec_"):
+				return a.explainPast(ctx, args[0], asJSON)
+			}
 			var list []gateway.Record
 			there, err := a.atWork(ctx)
+			if err == nil && there == nil && last == 0 {
+				return a.explainPast(ctx, args[0], asJSON)
+			}
 			if err == nil && there == nil {
 				err = decouple.Errorf(decouple.NotFound, "no process is at work in this data folder, and decisions are remembered by the one that made them until it ends: name a node with --server")
 			}
@@ -45,6 +60,9 @@ caller or the model said is shown or kept.`,
 				var r gateway.Record
 				r, err = there.Decision(ctx, decouple.TenantID(tenant), args[0])
 				list = []gateway.Record{r}
+				if decouple.KindOf(err) == decouple.NotFound && tenant == "" {
+					return a.explainPast(ctx, args[0], asJSON)
+				}
 			}
 			if err != nil {
 				return err
@@ -62,6 +80,7 @@ caller or the model said is shown or kept.`,
 		},
 	}
 	f := c.Flags()
+	place.add(f)
 	f.IntVar(&last, "last", 0, "list the newest `N` decisions, at most 1,000")
 	f.StringVar(&tenant, "tenant", "", "`TENANT` whose decision it is, for the installation's owner (default: the caller's)")
 	f.BoolVar(&asJSON, "json", false, "write JSON")

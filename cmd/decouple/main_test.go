@@ -42,6 +42,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -56,6 +60,7 @@ func TestScripts(t *testing.T) {
 			e.Defer(w.close)
 			e.Setenv("WEB", strings.TrimPrefix(w.web.URL, "http://"))
 			e.Setenv("DOCS", docs)
+			e.Setenv("EXAMPLES", examples)
 			e.Setenv("DECOUPLE_DATA", e.WorkDir+"/data")
 			return nil
 		},

@@ -51,25 +51,25 @@ type plan struct {
 
 // owner is the process that writes a data folder, with all rooms plugged together.
 type owner struct {
-	dir      string
-	store    journal.Store
-	library  *knowledge.Library
-	notes    *knowledge.Base // of the local tenant
-	engine   *engine.Engine
-	agents   *registry.Set
-	reports  *research.Collector
-	hub      *api.Hub
-	ledger   *ledger.Ledger
-	seals    *sealer
-	gateway  *gateway.Gateway
-	catalog  *catalog.Catalog // of the gateway
-	contract *registry.Contracts
-	desk     *api.Desk
-	sends    telemetry.Settings
-	counts   *telemetry.Counts   // nil counts nothing
-	exporter *telemetry.Exporter // nil sends nothing
-	stop     context.CancelFunc
-	served   chan error
+	dir       string
+	store     journal.Store
+	library   *knowledge.Library
+	notes     *knowledge.Base // of the local tenant
+	engine    *engine.Engine
+	agents    *registry.Set
+	reports   *research.Collector
+	hub       *api.Hub
+	ledger    *ledger.Ledger
+	seals     *sealer
+	gateway   *gateway.Gateway
+	catalog   *catalog.Catalog // of the gateway
+	contracts *registry.Contracts
+	desk      *api.Desk
+	sends     telemetry.Settings
+	counts    *telemetry.Counts   // nil counts nothing
+	exporter  *telemetry.Exporter // nil sends nothing
+	stop      context.CancelFunc
+	served    chan error
 }
 
 // own opens a data folder for writing and lets other terminals reach this process. Conflict says that another process owns it.
@@ -89,7 +89,7 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 		store = &recorded{Store: store, out: f}
 	}
 	o := &owner{dir: dir, store: store, sends: a.sends(), seals: a.sealer(dir)}
-	if o.contract, err = a.contractsOf(store); err != nil {
+	if o.contracts, err = a.contractsOf(store); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
 	if err := o.plug(ctx, p); err != nil {
@@ -150,8 +150,8 @@ func (o *owner) models(ctx context.Context, p plan) (engine.Model, error) {
 	}
 	cfg := p.model.cfg
 	o.catalog = cfg.Catalog
-	cfg.Ledger, cfg.Store, cfg.Policies = o.ledger, &gateway.JournalResponses{Store: o.store}, policies{o.contract}
-	o.desk = api.NewDesk(api.Desk{Contracts: o.contract, Catalog: o.catalog, Journal: o.store, Ledger: o.ledger})
+	cfg.Ledger, cfg.Store, cfg.Policies = o.ledger, &gateway.JournalResponses{Store: o.store}, policies{o.contracts}
+	o.desk = api.NewDesk(api.Desk{Contracts: o.contracts, Catalog: o.catalog, Journal: o.store, Ledger: o.ledger})
 	if cfg.Node, err = o.node(ctx); err != nil {
 		return nil, err
 	}

@@ -130,7 +130,7 @@ func (a *Answer) add(s *spot, d route.Decision) {
 		e.Why = "stopped by the contracts' settings: " + r.Why
 	}
 	if s.supposed {
-		e.Why += " (the catalog knows no such endpoint: the place is supposed)"
+		e.Why = "supposed, as the catalog knows no such place: " + e.Why
 	}
 	if c, ok := d.Find(catalog.EndpointID(e.Name)); ok {
 		e.Score = c.Score
