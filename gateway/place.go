@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"strings"
+	"time"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
@@ -9,8 +10,8 @@ import (
 )
 
 // PlaceOf is an endpoint as contracts speak of it. Nothing in it is guessed: a region that the catalog's table of places does not know has no geography, and neither has an
-// endpoint whose provider may answer from anywhere, so that a clause that asks where the data goes denies it. A label of the form name=value, such as training=none, is a fact;
-// geo=eu is the geography, of an operator who knows better than the table.
+// endpoint whose provider may answer from anywhere, so that a clause that asks where the data goes denies it. A label of the form name=value, such as training=no, is a fact;
+// geo=eu is the geography, of an operator who knows better than the table. The day on which the model or the endpoint retires is the fact retires.
 func PlaceOf(cat *catalog.Catalog, ep catalog.Endpoint) placement.Place {
 	m := cat.Models[ep.Model]
 	p := placement.Place{
@@ -18,6 +19,12 @@ func PlaceOf(cat *catalog.Catalog, ep catalog.Endpoint) placement.Place {
 		Model: string(ep.Model), Lab: m.Lab, Open: m.Open, Labels: ep.Labels,
 	}
 	p.Facts = factsOf(ep.Labels)
+	if day := firstOf(ep.Retires, m.Retires); !day.IsZero() && p.Facts["retires"] == "" {
+		if p.Facts == nil {
+			p.Facts = map[string]string{}
+		}
+		p.Facts["retires"] = day.Format(time.DateOnly)
+	}
 	if ep.Provider == providerBedrock && strings.HasPrefix(ep.Name, worldwide) {
 		p.Region, p.Geo = "", ""
 	}
@@ -25,6 +32,14 @@ func PlaceOf(cat *catalog.Catalog, ep catalog.Endpoint) placement.Place {
 		p.Geo = geo
 	}
 	return p
+}
+
+// firstOf is the earlier of two days, of which either may be open.
+func firstOf(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 const (

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,7 +14,7 @@ import (
 func TestPlaceGuessesNothing(t *testing.T) {
 	t.Parallel()
 	cat := &catalog.Catalog{
-		Models: map[catalog.ModelID]catalog.Model{"m": {ID: "m", Lab: "lab"}},
+		Models: map[catalog.ModelID]catalog.Model{"m": {ID: "m", Lab: "lab"}, "old": {ID: "old", Lab: "lab", Open: true, Retires: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}},
 		Places: map[string]string{"eu-west-2": "uk", "eu-central-1": "eu"},
 	}
 	for name, test := range map[string]struct {
@@ -39,6 +40,10 @@ func TestPlaceGuessesNothing(t *testing.T) {
 		"labels are facts, and an operator knows where his machines are": {
 			catalog.Endpoint{ID: "e", Provider: "compatible", Region: "hall-7", Model: "m", Labels: []string{"on-prem", "training=none", "geo=ch", "=odd"}},
 			placement.Place{ID: "e", Vendor: "compatible", Region: "hall-7", Geo: "ch", Model: "m", Lab: "lab", Labels: []string{"on-prem", "training=none", "geo=ch", "=odd"}, Facts: map[string]string{"training": "none", "geo": "ch"}},
+		},
+		"a model retires, its weights are open, and the endpoint goes later": {
+			catalog.Endpoint{ID: "e", Provider: "azure", Model: "old", Retires: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
+			placement.Place{ID: "e", Vendor: "azure", Model: "old", Lab: "lab", Open: true, Facts: map[string]string{"retires": "2026-12-01"}},
 		},
 	} {
 		if got := gateway.PlaceOf(cat, test.ep); !cmp.Equal(got, test.want) {

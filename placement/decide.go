@@ -22,7 +22,7 @@ func (p *Policy) decide(n *Need, at *Place, matched []*rule) Ruling {
 		return p.disputed(n, t.disputes)
 	}
 	if open := p.open(n, t.names); len(open) > 0 {
-		return p.unknown(n, open)
+		return p.unknown(n, at, open)
 	}
 	r := Ruling{Verdict: Allow, Effect: Go, Clauses: make([]Cited, 0, len(t.allows)), Why: noClause}
 	for i, a := range t.allows {
@@ -151,7 +151,7 @@ func (p *Policy) disputed(n *Need, list []*rule) Ruling {
 	return r
 }
 
-func (p *Policy) unknown(n *Need, list []*rule) Ruling {
+func (p *Policy) unknown(n *Need, at *Place, list []*rule) Ruling {
 	r := Ruling{Verdict: Unknown, Effect: p.effect(Unknown, n.Class)}
 	for _, u := range strongest(list) {
 		r.Clauses = append(r.Clauses, u.as(Unknown))
@@ -160,7 +160,13 @@ func (p *Policy) unknown(n *Need, list []*rule) Ruling {
 	if n.Class != "" {
 		class = "the class " + n.Class
 	}
-	r.Why = r.Clauses[0].ID + " names it, and no clause speaks of " + class
+	b, whom := &strongest(list)[0].clause.Binds, at.Vendor
+	if len(b.Labs) > 0 {
+		whom = at.Lab
+	} else if len(b.Models) > 0 {
+		whom = at.Model
+	}
+	r.Why = r.Clauses[0].ID + " binds " + whom + ", and no clause speaks of " + class
 	return r
 }
 

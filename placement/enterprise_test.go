@@ -108,11 +108,15 @@ func said(r placement.Ruling) string {
 
 // outcome is everything that contracts say to the cases, as text: what changes when a kind is left out.
 func outcome(t *testing.T, without placement.Kind) string {
+	return outcomeOf(t, placement.Book{Contracts: read(t, history)}, placement.Book{Contracts: read(t, customer)}, without)
+}
+
+func outcomeOf(t *testing.T, past, own placement.Book, without ...placement.Kind) string {
 	t.Helper()
 	make := func(b placement.Book, m placement.Moment) *placement.Policy {
 		p, err := placement.Compile(b, m)
-		if without != "" {
-			p, err = placement.CompileWithout(b, m, without)
+		if len(without) > 0 && without[0] != "" {
+			p, err = placement.CompileWithout(b, m, without[0])
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -120,12 +124,10 @@ func outcome(t *testing.T, without placement.Kind) string {
 		return p
 	}
 	var b strings.Builder
-	past := placement.Book{Contracts: read(t, history)}
 	for _, c := range golden {
-		r := make(past, at(t, c.asOf, "")).Judge(&placement.Need{Action: placement.CallModel, Class: c.class}, &c.place)
-		b.WriteString(said(r))
+		b.WriteString(said(make(past, at(t, c.asOf, "")).Judge(&placement.Need{Action: placement.CallModel, Class: c.class, Labels: c.labels}, &c.place)))
 	}
-	p := make(placement.Book{Contracts: read(t, customer)}, at(t, "2026-11-30", ""))
+	p := make(own, at(t, "2026-11-30", ""))
 	for _, c := range cases {
 		b.WriteString(said(p.Judge(&c.need, &c.place)))
 	}
@@ -143,6 +145,25 @@ func TestEveryKindMatters(t *testing.T) {
 	for _, k := range placement.Kinds() {
 		if outcome(t, k) == all {
 			t.Errorf("no case changes when the clauses of the kind %s are ignored", k)
+		}
+	}
+}
+
+// TestEveryClauseMatters takes each clause of the examples out: that must show in some case, too.
+func TestEveryClauseMatters(t *testing.T) {
+	t.Parallel()
+	past, own := read(t, history), read(t, customer)
+	all := outcomeOf(t, placement.Book{Contracts: past}, placement.Book{Contracts: own})
+	for _, list := range [][]placement.Contract{past, own} {
+		for i := range list {
+			whole := list[i].Clauses
+			for j := range whole {
+				list[i].Clauses = slices.Concat(whole[:j], whole[j+1:])
+				if outcomeOf(t, placement.Book{Contracts: past}, placement.Book{Contracts: own}) == all {
+					t.Errorf("no case changes without %s/%s", list[i].ID, whole[j].ID)
+				}
+			}
+			list[i].Clauses = whole
 		}
 	}
 }

@@ -74,24 +74,30 @@ var golden = []struct {
 	verdict     placement.Verdict
 	needs       string
 	clause      string // that decides
+	labels      []string
 }{
-	{"2024-06-01", "stateless_api", bedrock, placement.Deny, "", "openai-microsoft/api-exclusive-2019"},
-	{"2025-01-25", "new_capacity", third, placement.Deny, "ROFR waiver", "openai-microsoft/capacity-rofr"},
-	{"2025-01-25", "new_capacity", azure, placement.Allow, "", "openai-microsoft/capacity-rofr"},
-	{"2025-11-15", "new_capacity", bedrock, placement.Allow, "", "openai-aws/aws-capacity"},
-	{"2025-12-01", "stateless_api", bedrock, placement.Deny, "", "openai-microsoft/api-exclusive-2025b"},
-	{"2025-12-01", "stateless_api", azure, placement.Allow, "", "openai-microsoft/api-exclusive-2025b"},
-	{"2026-02-26", "stateful_runtime", bedrock, placement.Unknown, "", "openai-microsoft/api-exclusive-2025b"},
-	{"2026-03-01", "agent_platform", third, placement.Deny, "", "openai-aws/frontier-distribution"},
-	{"2026-03-01", "agent_platform", azure, placement.Allow, "", "openai-aws/frontier-distribution"},
-	{"2026-03-21", "stateful_runtime", bedrock, placement.Disputed, "sign-off", "openai-aws/stateful-runtime"},
-	{"2026-03-21", "stateless_api", bedrock, placement.Deny, "", "openai-microsoft/api-exclusive-2025b"},
-	{"2026-04-28", "stateful_runtime", bedrock, placement.Allow, "", "openai-aws/bedrock"},
-	{"2026-04-28", "stateless_api", bedrock, placement.Allow, "", "openai-aws/bedrock"},
-	{"2026-05-10", "product", bedrock, placement.Deny, "first_ship exception", "openai-microsoft/ships-first"},
-	{"2026-05-10", "product", azure, placement.Allow, "", "openai-microsoft/ships-first"},
-	{"2026-05-10", "stateful_runtime", third, placement.Allow, "", "openai-microsoft/any-cloud"},
-	{"2027-01-01", "batch", bedrock, placement.Unknown, "", "openai-aws/aws-capacity"},
+	{"2024-06-01", "stateless_api", bedrock, placement.Deny, "", "openai-microsoft/api-exclusive-2019", nil},
+	{"2025-01-25", "new_capacity", third, placement.Deny, "ROFR waiver", "openai-microsoft/capacity-rofr", nil},
+	{"2025-01-25", "new_capacity", azure, placement.Allow, "", "openai-microsoft/capacity-rofr", nil},
+	{"2025-02-01", "stateless_api", bedrock, placement.Deny, "", "openai-microsoft/api-exclusive-2025", nil},
+	{"2025-11-15", "new_capacity", third, placement.Allow, "", "openai-microsoft/capacity-free", nil},
+	{"2025-12-01", "stateless_api", bedrock, placement.Allow, "", "openai-microsoft/api-national-security", []string{"us-national-security"}},
+	{"2025-12-01", "product", bedrock, placement.Allow, "", "openai-microsoft/products-non-api", nil},
+	{"2026-05-10", "stateless_api", azure, placement.Allow, "", "openai-microsoft/microsoft-licence", nil},
+	{"2025-11-15", "new_capacity", bedrock, placement.Allow, "", "openai-aws/aws-capacity", nil},
+	{"2025-12-01", "stateless_api", bedrock, placement.Deny, "", "openai-microsoft/api-exclusive-2025b", nil},
+	{"2025-12-01", "stateless_api", azure, placement.Allow, "", "openai-microsoft/api-exclusive-2025b", nil},
+	{"2026-02-26", "stateful_runtime", bedrock, placement.Unknown, "", "openai-microsoft/api-exclusive-2025b", nil},
+	{"2026-03-01", "agent_platform", third, placement.Deny, "", "openai-aws/frontier-distribution", nil},
+	{"2026-03-01", "agent_platform", azure, placement.Allow, "", "openai-aws/frontier-distribution", nil},
+	{"2026-03-21", "stateful_runtime", bedrock, placement.Disputed, "sign-off", "openai-aws/stateful-runtime", nil},
+	{"2026-03-21", "stateless_api", bedrock, placement.Deny, "", "openai-microsoft/api-exclusive-2025b", nil},
+	{"2026-04-28", "stateful_runtime", bedrock, placement.Allow, "", "openai-aws/bedrock", nil},
+	{"2026-04-28", "stateless_api", bedrock, placement.Allow, "", "openai-aws/bedrock", nil},
+	{"2026-05-10", "product", bedrock, placement.Deny, "first_ship exception", "openai-microsoft/ships-first", nil},
+	{"2026-05-10", "product", azure, placement.Allow, "", "openai-microsoft/ships-first", nil},
+	{"2026-05-10", "stateful_runtime", third, placement.Allow, "", "openai-microsoft/any-cloud", nil},
+	{"2027-01-01", "batch", bedrock, placement.Unknown, "", "openai-aws/aws-capacity", nil},
 }
 
 // TestGolden asks each case by what was known on its day, by what is known in the end, and by everything.
@@ -101,7 +107,7 @@ func TestGolden(t *testing.T) {
 	for _, c := range golden {
 		for _, known := range []string{c.asOf, "2027-06-01", ""} {
 			p := policy(t, book, at(t, c.asOf, known))
-			r := p.Judge(&placement.Need{Action: placement.CallModel, Class: c.class}, &c.place)
+			r := p.Judge(&placement.Need{Action: placement.CallModel, Class: c.class, Labels: c.labels}, &c.place)
 			if r.Verdict != c.verdict || strings.Join(r.Needs, ",") != c.needs {
 				t.Errorf("%s %s at %s, known %s: %s needs %q, want %s %q: %s", c.asOf, c.class, c.place.ID, known, r.Verdict, r.Needs, c.verdict, c.needs, r.Why)
 			}

@@ -144,7 +144,11 @@ func (m *maker) required() *ast.Node {
 	var n *ast.Node
 	for _, name := range slices.Sorted(maps.Keys(m.k.Requires)) {
 		m.c.asks.fact(name)
-		n = all(n, m.one(resource().Access("facts"), name, []string{m.k.Requires[name]}, strictly))
+		words := []string{m.k.Requires[name]}
+		if words[0] == "no" {
+			words = []string{"no", "none", "never"}
+		}
+		n = all(n, m.one(resource().Access("facts"), name, words, strictly))
 	}
 	return n
 }
