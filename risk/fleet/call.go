@@ -18,6 +18,7 @@ type call struct {
 	no     uint64
 	need   route.Need
 	began  int64
+	policy int         // how many policies there had been when its endpoints were judged
 	n      int         // attempts so far
 	live   [2]*attempt // under way: the second is a hedge
 	winner *attempt    // answers the caller
@@ -34,7 +35,7 @@ func (f *fleet) newCall(r *run) *call {
 	f.callNo++
 	w := r.w
 	tried := c.need.Tried[:0]
-	*c = call{r: r, i: i, no: f.callNo, began: f.now}
+	*c = call{r: r, i: i, no: f.callNo, policy: f.changes, began: f.now}
 	c.need = route.Need{
 		ID: strconv.FormatUint(c.no, 36), Alias: w.alias, TokensIn: r.in, MaxOut: w.MaxOut, Tenant: w.Tenant, Key: r.key, Priority: max(w.Priority, w.alias.Priority),
 		Deadline: f.clock.Add(or(w.Deadline, f.Router.Patience.Call)), Sticky: r.sticky, Tried: tried, Stream: w.Stream,

@@ -23,6 +23,7 @@ type fleet struct {
 	byID    map[catalog.EndpointID]int32
 	reached map[reach]int32 // targets by what reaches a cloud: of the independent check
 	policy  Policy
+	changes int // of the policy, so far
 	words   map[refusal]judged
 
 	cal      calendar

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"slices"
+	"strings"
 
 	"decouple.dev/decouple/catalog"
 	"decouple.dev/decouple/gateway/route"
@@ -13,13 +14,14 @@ import (
 type permit struct {
 	endpoints []catalog.EndpointID
 	refused   []route.Candidate
-	held      []string // clauses that a person could sign off
+	held      []string // clauses that a person could sign off, so that the first endpoint that is held may be asked
 	why       string
 }
 
 // change lets another policy hold.
 func (f *fleet) change(c *Change) {
 	f.policy = c.Policy
+	f.changes++
 	f.permitAll()
 	f.mix(changes, 0, -1, 0)
 	f.tell(Event{Kind: Changed, Why: c.Why})
@@ -61,13 +63,11 @@ func (f *fleet) permitted(w *work, signed []string) permit {
 			p.endpoints = append(p.endpoints, id)
 			continue
 		case placement.Hold:
-			for _, c := range r.Clauses {
-				if !slices.Contains(p.held, c.ID) {
-					p.held = append(p.held, c.ID)
-				}
+			if p.held == nil { // a person is asked about one endpoint
+				p.held, p.why = clauseIDs(r.Clauses), string(id)+": "+r.Why
 			}
 		}
-		if p.why == "" || r.Effect == placement.Hold && len(p.held) > 0 {
+		if p.why == "" {
 			p.why = string(id) + ": " + r.Why
 		}
 		p.refused = append(p.refused, route.Candidate{Endpoint: id, Verdict: route.Denied, Why: r.Why})
@@ -75,10 +75,30 @@ func (f *fleet) permitted(w *work, signed []string) permit {
 	return p
 }
 
-// rejudge puts the endpoints that are permitted now into a call that began under another policy.
+// clauseIDs are the names contract/clause of clauses.
+func clauseIDs(list []placement.Cited) []string {
+	out := []string{}
+	for _, c := range list {
+		id := c.ID
+		if c.Contract != "" && !strings.HasPrefix(id, c.Contract+"/") {
+			id = c.Contract + "/" + id
+		}
+		if !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// rejudge takes those endpoints from a call that another policy has denied since it came. One that was refused before stays so.
 func (f *fleet) rejudge(c *call) {
+	if c.policy == f.changes {
+		return
+	}
+	c.policy = f.changes
 	p := c.r.permit()
-	c.need.Endpoints, c.need.Refused = p.endpoints, p.refused
+	c.need.Endpoints = slices.DeleteFunc(slices.Clone(c.need.Endpoints), func(id catalog.EndpointID) bool { return !slices.Contains(p.endpoints, id) })
+	c.need.Refused = p.refused
 }
 
 // permit is where the calls of a run may go now.

@@ -7,6 +7,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
+	"decouple.dev/decouple/gateway"
 	"decouple.dev/decouple/placement"
 )
 
@@ -74,7 +75,11 @@ func (f *fleet) findWorks() error {
 
 // need is a workload's call as contracts speak of it.
 func (w *work) need(signed []string) *placement.Need {
-	return &placement.Need{Action: placement.CallModel, Class: w.Class, Labels: w.Labels, Team: w.Team, Agent: w.Agent, Key: w.keys[0], Signed: signed}
+	class := w.Class
+	if class == "" && w.Agent == "" {
+		class = gateway.StatelessAPI
+	}
+	return &placement.Need{Action: placement.CallModel, Class: class, Labels: w.Labels, Team: w.Team, Agent: w.Agent, Key: w.keys[0], Signed: signed}
 }
 
 // expect notes when the next run comes.
