@@ -46,10 +46,11 @@ var rooms = map[string][]string{
 	"tool":                    {"journal", "knowledge", "prose"},
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"risk/sign":               {},
-	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool", "risk/exposure", "risk/drill", "placement", "risk/whatif"},
+	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool", "risk/exposure", "risk/drill", "placement", "risk/whatif", "risk/parity"},
 	"risk/drill":              {"catalog", "gateway", "gateway/ledger", "gateway/route", "journal", "placement", "risk/fleet", "risk/sign", "sim"},
 	"risk/exit":               {"catalog", "engine", "gateway", "gateway/ledger", "journal", "knowledge", "meter", "placement", "registry", "risk/sign"},
 	"risk/exposure":           {"catalog", "placement"},
+	"risk/parity":             {"catalog", "journal", "prose"},
 	"risk/whatif":             {"catalog", "gateway", "gateway/ledger", "gateway/route", "meter", "placement"},
 	"bench/failover":          {"api", "engine", "journal", "journal/postgres", "journal/postgres/pgtest"},
 	"bench/gateway":           {"gateway/transport"},
@@ -59,7 +60,7 @@ var rooms = map[string][]string{
 }
 
 // deciding lists the files and rooms that must not look at a clock, roll dice or touch the outside.
-var deciding = []string{".", "prose", "builtin", "gateway/dialect", "catalog", "meter", "placement", "risk/exposure", "gateway/route", "risk/whatif", "knowledge/document", "engine/apply.go", "engine/next.go", "engine/budget.go", "engine/event.go", "engine/calls.go", "engine/apply_call.go", "engine/held.go",
+var deciding = []string{".", "prose", "builtin", "gateway/dialect", "catalog", "meter", "placement", "risk/exposure", "risk/parity/case.go", "risk/parity/judge.go", "risk/parity/search.go", "risk/parity/statistics.go", "risk/parity/verdict.go", "risk/parity/write.go", "gateway/route", "risk/whatif", "knowledge/document", "engine/apply.go", "engine/next.go", "engine/budget.go", "engine/event.go", "engine/calls.go", "engine/apply_call.go", "engine/held.go",
 	"risk/fleet",
 	"sim/world.go", "sim/world_bill.go", "sim/world_cache.go", "sim/world_check.go", "sim/world_config.go", "sim/world_dice.go", "sim/world_fault.go", "sim/world_header.go", "sim/world_plan.go", "sim/world_queue.go",
 	"sim/world_quota.go", "sim/world_words.go", "sim/answer.go", "sim/answer_names.go", "sim/config.go", "sim/config_read.go"}

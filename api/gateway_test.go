@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"decouple.dev/decouple/placement"
 	"decouple.dev/decouple/registry"
 	"decouple.dev/decouple/risk/exposure"
+	"decouple.dev/decouple/risk/parity"
 )
 
 // withModels gives a server the gateway of the builtin model, and accounts of it.
@@ -35,6 +37,7 @@ func withModels(t *testing.T, s *api.Server, store journal.Store) {
 		facts, err := exposure.Facts{}.Over(q.File, []byte(q.Facts))
 		return exposure.Assess(exposure.Input{Catalog: cat, Place: func(ep catalog.Endpoint) placement.Place { return gateway.PlaceOf(cat, ep) }, Facts: facts, Since: q.Since, Now: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}), err
 	}
+	s.Parity = desk{s.Models, store}
 	s.Seal = func(id string) ([]byte, string, error) { return []byte("sealed"), "secret of " + id, nil }
 	t.Cleanup(func() {
 		_ = s.Models.Close(context.Background())
@@ -42,19 +45,33 @@ func withModels(t *testing.T, s *api.Server, store journal.Store) {
 	})
 }
 
+// desk compares the builtin model with itself under two names.
+type desk struct {
+	models *gateway.Gateway
+	store  journal.Store
+}
+
+func (d desk) Evaluate(ctx context.Context, tenant decouple.TenantID, q api.ParityQuery, by decouple.Actor) ([]parity.Report, error) {
+	suite, err := parity.Parse(q.File, []byte(q.Cases))
+	if err != nil {
+		return nil, err
+	}
+	list, err := parity.Run(ctx, parity.Evaluation{ID: "par_api", Suite: suite, Primary: q.Primary, Alternates: q.Alternates, For: decouple.Asker{Tenant: tenant},
+		Model: func(catalog.EndpointID) parity.Model { return gateway.Agents{Gateway: d.models, Model: "builtin"} }})
+	for _, r := range list {
+		err = errors.Join(err, parity.Keep(ctx, d.store, tenant, r, by))
+	}
+	return list, err
+}
+
+func (d desk) Latest(ctx context.Context, tenant decouple.TenantID) ([]parity.Report, error) {
+	return parity.Latest(ctx, d.store, tenant)
+}
+
 // gateway is what a program does with endpoints, decisions, usage, budgets and the limits of keys.  It gives the decision of a call.
 func (s *site) gateway(ada string) string {
 	t := s.t
 	admin := s.key("", "grace", registry.RoleAdmin)
-	if r := read[api.Exposure](s, ada, "GET", "/api/v1/risk?since=2026-11-01T00:00:00Z", ""); r.Basis != exposure.Assumed || len(r.Dimensions) == 0 || r.Since.IsZero() {
-		t.Errorf("the exposure is %+v", r)
-	}
-	if r := read[api.Exposure](s, ada, "POST", "/api/v1/risk", `{"file":"own.yaml","facts":"criticality: [{class: x, level: low}]"}`); len(r.Notes) == 0 {
-		t.Errorf("the exposure under facts is %+v", r)
-	}
-	if code, text := s.ask(ada, "POST", "/api/v1/risk", `{"file":"own.yaml","facts":"colour: blue"}`); code != 400 || !strings.Contains(text, "own.yaml:1: there is no key") {
-		t.Errorf("facts that are wrong: %d %s", code, text)
-	}
 	list := read[gateway.Inventory](s, ada, "GET", "/api/v1/endpoints", "")
 	if len(list.Endpoints) != 1 || !list.Endpoints[0].Local || !list.Endpoints[0].Priced || list.Stale {
 		t.Errorf("the endpoints are %+v", list)
@@ -120,3 +137,24 @@ func TestNoModels(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// risk is what a program does with exposure and parity.
+func (s *site) risk(ada string) {
+	t := s.t
+	if r := read[api.Exposure](s, ada, "GET", "/api/v1/risk?since=2026-11-01T00:00:00Z", ""); r.Basis != exposure.Assumed || len(r.Dimensions) == 0 || r.Since.IsZero() {
+		t.Errorf("the exposure is %+v", r)
+	}
+	if r := read[api.Exposure](s, ada, "POST", "/api/v1/risk", `{"file":"own.yaml","facts":"criticality: [{class: x, level: low}]"}`); len(r.Notes) == 0 {
+		t.Errorf("the exposure under facts is %+v", r)
+	}
+	if code, text := s.ask(ada, "POST", "/api/v1/risk", `{"file":"own.yaml","facts":"colour: blue"}`); code != 400 || !strings.Contains(text, "own.yaml:1: there is no key") {
+		t.Errorf("facts that are wrong: %d %s", code, text)
+	}
+	if got := read[[]api.ParityReport](s, ada, "GET", "/api/v1/parity", ""); len(got) != 0 {
+		t.Errorf("evaluations before there was one: %+v", got)
+	}
+	ran := read[[]api.ParityReport](s, ada, "POST", "/api/v1/parity", `{"primary":"a","alternates":["b"],"file":"own.yaml","cases":"cases: [{id: one, ask: What time is it}]"}`)
+	if kept := read[[]api.ParityReport](s, ada, "GET", "/api/v1/parity", ""); len(ran) != 1 || len(kept) != 1 || ran[0].Verdict != parity.TooFew || kept[0].Why != ran[0].Why {
+		t.Errorf("an evaluation: %+v, kept %+v", ran, kept)
+	}
+}

@@ -279,6 +279,7 @@ func TestInterface(t *testing.T) {
 
 	s.goOn(ada, begun.Run)
 	s.contracts(ada, s.gateway(ada))
+	s.risk(ada)
 	for path, ops := range s.doc.Paths {
 		for method, op := range ops {
 			hard := strings.Contains(path, "/approvals/") || strings.Contains(path, "/resolve") || strings.Contains(path, "/signals") || strings.Contains(path, "/blobs/") || strings.HasSuffix(path, "/outline")

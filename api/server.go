@@ -44,6 +44,7 @@ type Server struct {
 	Desk    *Desk                                                      // of contracts and what follows from them; nil is none
 	Seal    func(key string) (sealed []byte, secret string, err error) // makes the secret that a key signs with; nil makes none
 	Risk    RiskFunc                                                   // what hangs on whom; nil cannot say
+	Parity  ParityDesk                                                 // whether alternates are as good; nil cannot say
 	Log     *slog.Logger                                               // of what goes wrong inside; nil is none
 }
 

@@ -18,6 +18,7 @@ import (
 	"decouple.dev/decouple/gateway/ledger"
 	"decouple.dev/decouple/placement"
 	"decouple.dev/decouple/risk/exposure"
+	"decouple.dev/decouple/risk/parity"
 )
 
 // riskFlags are the flags of `decouple risk`.
@@ -104,6 +105,13 @@ func (o *owner) risk(ctx context.Context, tenant decouple.TenantID, q api.RiskQu
 	if in.Flows, err = o.flows(ctx, tenant, q.Since); err != nil {
 		return exposure.Report{}, err
 	}
+	reports, err := parity.Latest(ctx, o.store, tenant)
+	if err != nil {
+		return exposure.Report{}, err
+	}
+	for _, p := range reports {
+		in.Parity = append(in.Parity, exposure.Parity{Primary: p.Primary.Endpoint, Alternate: p.Alternate.Endpoint, Pass: p.Verdict == parity.Pass, At: p.At})
+	}
 	return exposure.Assess(in), nil
 }
 
@@ -120,7 +128,7 @@ func (o *owner) flows(ctx context.Context, tenant decouple.TenantID, since time.
 	var list []exposure.Flow
 	at := map[string]int{}
 	err := o.ledger.Calls(ctx, ledger.Span{Tenant: tenant, Since: since}, func(r ledger.Recorded) error {
-		if r.Endpoint == "" || len(r.Lines) == 0 { // answered from memory, or refused
+		if r.Endpoint == "" || len(r.Lines) == 0 || strings.HasPrefix(string(r.Run), parity.Prefix) { // answered from memory, refused, or an evaluation's
 			return nil
 		}
 		key := fmt.Sprintf("%q", append([]string{r.Class, string(r.Agent), r.Team, r.Key, r.Asked, r.Model, r.Endpoint}, r.Labels...))

@@ -161,18 +161,31 @@ func (w *world) build(ep catalog.Endpoint) *station {
 	return s
 }
 
-// assumed are flows where nothing was recorded: each alias that something answers for is a workload of one call, spread evenly over its members.
+// assumed are flows where nothing was recorded: each alias that something answers for, and each model that no alias has, is a workload, spread evenly over its endpoints. The model in this
+// program stands for nobody else's as long as there are others.
 func assumed(cat *catalog.Catalog) []Flow {
 	const parts = 1000
 	var list []Flow
-	for _, name := range slices.Sorted(maps.Keys(cat.Aliases)) {
+	covered := map[catalog.EndpointID]bool{}
+	add := func(name string) {
 		alias, err := cat.Resolve(name)
 		if err != nil {
-			continue
+			return
 		}
 		members := cat.Members(alias)
 		for _, id := range members {
-			list = append(list, Flow{Asked: name, Endpoint: id, Model: string(cat.Endpoints[id].Model), Calls: max(1, parts/int64(len(members)))})
+			covered[id] = true
+			if ep := cat.Endpoints[id]; ep.Provider != builtinProvider {
+				list = append(list, Flow{Asked: name, Endpoint: id, Model: string(ep.Model), Calls: max(1, parts/int64(len(members)))})
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cat.Aliases)) {
+		add(name)
+	}
+	for _, id := range slices.Sorted(maps.Keys(cat.Endpoints)) {
+		if !covered[id] {
+			add(string(cat.Endpoints[id].Model))
 		}
 	}
 	return list

@@ -308,18 +308,21 @@ func (w *world) rehearsed(s *subject, workload string) {
 	}
 }
 
-// graded is the grade of a workload.
-func (w *world) graded(k *workload, points []SinglePoint) Grade {
+// graded is the grade of a workload; one that only the model in this program answers has none.
+func (w *world) graded(k *workload, points []SinglePoint) *Grade {
 	s := &subject{name: k.name, streams: k.streams}
 	bySeller := map[string]float64{}
 	for _, f := range k.streams {
-		if name := sellerOf(f.at.ep); name != "" {
+		if name := sellerOf(f.at.ep); name != "" && name != builtinProvider {
 			bySeller[name] += float64(f.Calls)
 		}
 	}
 	for name, calls := range bySeller {
 		s.spread = max(s.spread, share(calls, float64(k.calls)))
 		s.losses = append(s.losses, Node{OfSeller, name})
+	}
+	if len(s.losses) == 0 {
+		return nil
 	}
 	slices.SortFunc(s.losses, before)
 	for _, p := range points {
@@ -328,7 +331,8 @@ func (w *world) graded(k *workload, points []SinglePoint) Grade {
 		}
 	}
 	w.rehearsed(s, k.name)
-	return w.grade(s)
+	g := w.grade(s)
+	return &g
 }
 
 // percent is a share for people.

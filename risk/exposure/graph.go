@@ -107,6 +107,9 @@ func direct(ep catalog.Endpoint, place placement.Place) []Edge {
 		}
 	}
 	add(self, OfSeller, sellerOf(ep))
+	if ep.Provider == builtinProvider {
+		return list // it is in this program, and hangs on nobody
+	}
 	add(self, OfAccount, ep.Account)
 	add(self, OfCloud, ep.Cloud)
 	add(self, OfHardware, ep.Hardware)

@@ -178,6 +178,9 @@ func (w *world) removals() []Removal {
 	seen := map[Node]bool{}
 	var list []Removal
 	for _, s := range w.streams {
+		if s.at.ep.Provider == builtinProvider {
+			continue // nobody can take it away
+		}
 		for n := range s.at.closure {
 			if seen[n] || n.Kind == OfHardware || n.Kind == OfMaker || n.Kind == OfParent { // what runs goes on when these are gone
 				continue

@@ -73,8 +73,7 @@ func Assess(in Input) Report {
 			one.Calls, one.Tokens = k.calls, k.tokens
 		}
 		if k.level == Critical {
-			g := w.graded(k, r.Singles)
-			one.Grade = &g
+			one.Grade = w.graded(k, r.Singles)
 		}
 		r.Workloads = append(r.Workloads, one)
 	}
@@ -139,10 +138,10 @@ func (w *world) notes(r Report) []string {
 	var list []string
 	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if w.basis == Assumed {
-		say("No call was recorded in this time. Each alias that something answers for is taken for one workload, spread evenly over its endpoints: read this as what could be exposed, not as what is.")
+		say("No call was recorded in this time. Each alias that something answers for, and each model that no alias has, is taken for one workload, spread evenly over its endpoints: read this as what could be exposed, not as what is.")
 	}
 	if len(w.streams) == 0 {
-		say("Nothing can be called: no account was found, so there is nothing to assess.")
+		say("No vendor can be called: no account was found, so there is nothing to assess.")
 	}
 	if w.Judge == nil {
 		say("No contracts are known here: every alternate counts as permitted.")
