@@ -161,6 +161,9 @@ func (d *Desk) Past(ctx context.Context, tenant decouple.TenantID, q PastQuery) 
 		what := "call " + q.ID
 		if q.Run != "" {
 			what = "call of the run " + string(q.Run)
+			if q.Step > 0 {
+				what += " in its step " + itoa(int64(q.Step))
+			}
 		}
 		return nil, decouple.Errorf(decouple.NotFound, "the journal has no %s that was settled", what)
 	}

@@ -136,7 +136,9 @@ func (a *Answer) add(s *spot, d route.Decision) {
 		e.Score = c.Score
 	}
 	for _, c := range r.Clauses {
-		e.Clauses = append(e.Clauses, ClauseID(c))
+		if id := ClauseID(c); !slices.Contains(e.Clauses, id) {
+			e.Clauses = append(e.Clauses, id)
+		}
 		if !slices.ContainsFunc(a.Clauses, func(had placement.Cited) bool {
 			return had.ID == c.ID && had.Contract == c.Contract && had.Reads == c.Reads
 		}) {

@@ -166,7 +166,9 @@ func (r *Replay) row(c ledger.Recorded, o *outlook, to string, effect placement.
 	if m == nil {
 		m = &Moved{Team: c.Team, Agent: c.Agent, Key: c.Key, Class: q.Class, From: c.Endpoint, To: to, Verdict: o.draft.Verdict, Effect: effect, Why: o.draft.Why, Clauses: []string{}}
 		for _, cl := range o.draft.Clauses {
-			m.Clauses = append(m.Clauses, ClauseID(cl))
+			if id := ClauseID(cl); !slices.Contains(m.Clauses, id) {
+				m.Clauses = append(m.Clauses, id)
+			}
 			r.clauses[ClauseID(cl)+string(cl.Reads)] = cl
 		}
 		r.rows[k] = m
