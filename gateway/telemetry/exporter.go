@@ -7,8 +7,6 @@ import (
 	"log/slog"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -39,21 +37,13 @@ func Open(ctx context.Context, s Settings, cat *catalog.Catalog, log *slog.Logge
 	x.Know(cat)
 	about := s.about()
 	if s.traces.url != "" {
-		out, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(s.traces.url), otlptracehttp.WithHeaders(s.traces.headers), otlptracehttp.WithTimeout(s.traces.timeout))
-		if err != nil {
-			return nil, decouple.Errorf(decouple.Invalid, "traces cannot be sent: %s", plain(err, s.traces))
-		}
 		// What the batch processor does not take at once, it drops.
 		x.spans = sdktrace.NewTracerProvider(sdktrace.WithResource(about), sdktrace.WithSampler(s.sampler), sdktrace.WithIDGenerator(givenIDs{}),
-			sdktrace.WithBatcher(spanSink{out, &complaint{what: "traces", to: s.traces, log: log}}))
+			sdktrace.WithBatcher(spanSink{spanSender{newPoster(s.traces)}, &complaint{what: "traces", to: s.traces, log: log}}))
 		x.tracer = x.spans.Tracer(scope, trace.WithSchemaURL(schemaURL))
 	}
 	if s.metrics.url != "" {
-		out, err := otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(s.metrics.url), otlpmetrichttp.WithHeaders(s.metrics.headers), otlpmetrichttp.WithTimeout(s.metrics.timeout))
-		if err != nil {
-			return nil, errors.Join(decouple.Errorf(decouple.Invalid, "metrics cannot be sent: %s", plain(err, s.metrics)), x.Close(ctx))
-		}
-		sink := metricSink{out, &complaint{what: "metrics", to: s.metrics, log: log}}
+		sink := metricSink{metricSender{newPoster(s.metrics)}, &complaint{what: "metrics", to: s.metrics, log: log}}
 		x.meters = sdkmetric.NewMeterProvider(sdkmetric.WithResource(about), sdkmetric.WithReader(sdkmetric.NewPeriodicReader(sink, sdkmetric.WithInterval(s.interval))))
 		if err := x.instruments(); err != nil {
 			return nil, errors.Join(decouple.Errorf(decouple.Internal, "metrics: %w", err), x.Close(ctx))

@@ -185,6 +185,18 @@ func TestBrokenCollector(t *testing.T) {
 	}
 }
 
+// TestFullCollector has a collector that takes what it is sent, compressed, at the second time only.
+func TestFullCollector(t *testing.T) {
+	t.Parallel()
+	c := collect(t)
+	c.full = 1
+	s := trade(t, sell(t), everywhere(c, "OTEL_EXPORTER_OTLP_COMPRESSION=gzip", "OTEL_METRICS_EXPORTER=none"), nil)
+	s.ask(t, "/v1/chat/completions", chat("only-good"))
+	if spans := s.sent(t, c); len(spans) != 2 || !c.packed || c.full >= 0 {
+		t.Errorf("%d spans came, compressed: %v; the log says %s", len(spans), c.packed, s.log.String())
+	}
+}
+
 func BenchmarkTraced(b *testing.B) {
 	cat, _ := books("http://127.0.0.1:1")
 	settings, err := telemetry.FromEnv(func(name string) string {

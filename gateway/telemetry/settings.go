@@ -1,7 +1,10 @@
 package telemetry
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +30,8 @@ type signal struct {
 	url     string
 	headers map[string]string
 	timeout time.Duration
+	gzip    bool
+	tls     *tls.Config // nil is the system's
 }
 
 // Off says that nothing is sent.
@@ -91,9 +96,44 @@ func signalFrom(env func(string) string, kind, path string) (signal, error) {
 			return signal{}, err
 		}
 	}
+	switch name, v := both("COMPRESSION"); v {
+	case "", "none":
+	case "gzip":
+		s.gzip = true
+	default:
+		return signal{}, decouple.Errorf(decouple.Invalid, "%s is gzip or none", name)
+	}
+	if s.tls, err = certificates(both); err != nil {
+		return signal{}, err
+	}
 	name, v := both("HEADERS")
 	s.headers, err = pairs(name, v)
 	return s, err
+}
+
+// certificates reads whom to trust, and what proves who sends, from the files that are named.
+func certificates(both func(string) (string, string)) (*tls.Config, error) {
+	trustName, trust := both("CERTIFICATE")
+	certName, cert := both("CLIENT_CERTIFICATE")
+	keyName, key := both("CLIENT_KEY")
+	if trust == "" && cert == "" && key == "" {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if trust != "" {
+		b, err := os.ReadFile(trust)
+		if out.RootCAs = x509.NewCertPool(); err != nil || !out.RootCAs.AppendCertsFromPEM(b) {
+			return nil, decouple.Errorf(decouple.Invalid, "%s names no file with certificates in PEM", trustName)
+		}
+	}
+	if cert != "" || key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, decouple.Errorf(decouple.Invalid, "%s and %s do not name a certificate and its key in PEM", certName, keyName)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
 }
 
 func milliseconds(name, v string) (time.Duration, error) {

@@ -38,13 +38,21 @@ type collector struct {
 	about   map[string]string // the resource
 	header  http.Header
 	broken  string // what it answers instead of taking anything
+	full    int    // so many times it says that it may take it later
+	packed  bool   // something came compressed
 }
 
 func collect(t *testing.T) *collector {
 	t.Helper()
 	c := &collector{metrics: map[string]*metrics.Metric{}, about: map[string]string{}}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := c.take(r); err != nil {
+		c.mu.Lock()
+		c.full--
+		full := c.full >= 0
+		c.mu.Unlock()
+		if full {
+			http.Error(w, "later", http.StatusServiceUnavailable)
+		} else if err := c.take(r); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		}
 	}))
@@ -69,6 +77,7 @@ func (c *collector) take(r *http.Request) error {
 	defer c.mu.Unlock()
 	c.raw.Write(b)
 	c.header = r.Header
+	c.packed = c.packed || r.Header.Get("Content-Encoding") == "gzip"
 	if c.broken != "" {
 		return fmt.Errorf("%s %s", c.broken, r.Header.Get("Authorization"))
 	}
