@@ -165,7 +165,7 @@ func routes() []route {
 		raw("/api/v1/openapi.json", "", "This document", nil, reflect.TypeFor[json.RawMessage](), (*call).openAPI),
 		ask("/api/v1/about", registry.RightRead, "Says who answers, and who you are", (*call).about),
 		ask("/api/v1/nodes", registry.RightRead, "Lists the nodes", func(c *call) ([]journal.Node, error) { return full(c.Journal.Nodes(c.ctx())) }),
-	}, runRoutes(), agentRoutes(), noteRoutes(), keyRoutes(), gatewayRoutes(), riskRoutes(), contractRoutes(), journalRoutes()}
+	}, runRoutes(), agentRoutes(), noteRoutes(), keyRoutes(), gatewayRoutes(), riskRoutes(), drillRoutes(), contractRoutes(), journalRoutes()}
 	var out []route
 	for _, some := range all {
 		out = append(out, some...)

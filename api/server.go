@@ -21,6 +21,7 @@ import (
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
 	"decouple.dev/decouple/research"
+	"decouple.dev/decouple/risk/drill"
 )
 
 // Server answers for a process that writes a journal. Engine, Journal, Library, Reports and Hub are required.
@@ -40,6 +41,7 @@ type Server struct {
 	Metrics http.Handler                                               // of GET /metrics; nil has none
 	Gateway *gateway.Gateway                                           // whose doors are at the same address; nil has none
 	Models  *gateway.Gateway                                           // that is asked about endpoints and decisions; nil is none
+	Drills  *drill.Desk                                                // that plays drills; nil plays none
 	Ledger  *ledger.Ledger                                             // of what was spent; nil is none
 	Desk    *Desk                                                      // of contracts and what follows from them; nil is none
 	Seal    func(key string) (sealed []byte, secret string, err error) // makes the secret that a key signs with; nil makes none

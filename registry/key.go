@@ -25,7 +25,7 @@ const (
 	RoleViewer    Role = "viewer"    // read
 	RoleDeveloper Role = "developer" // read, run, deploy
 	RoleApprover  Role = "approver"  // read, approve
-	RoleOperator  Role = "operator"  // read, run, deploy, approve
+	RoleOperator  Role = "operator"  // read, run, deploy, approve, operate
 	RoleAdmin     Role = "admin"     // all that an operator may, and the keys of its tenant
 	RoleOwner     Role = "owner"     // all of it, for the keys of every tenant: the installation's owner
 )
@@ -39,6 +39,7 @@ const (
 	RightRun     Right = "run"     // start, signal, cancel, resume and fork runs, talk in sessions, add and remove notes
 	RightDeploy  Right = "deploy"  // put agents
 	RightApprove Right = "approve" // decide on approvals, and say what became of a call
+	RightOperate Right = "operate" // run drills at the gateway
 	RightKeys    Right = "keys"    // make and revoke keys of its tenant
 	RightTenants Right = "tenants" // of every tenant
 )
@@ -48,9 +49,9 @@ var rights = map[Role][]Right{
 	RoleViewer:    {RightRead},
 	RoleDeveloper: {RightRead, RightRun, RightDeploy},
 	RoleApprover:  {RightRead, RightApprove},
-	RoleOperator:  {RightRead, RightRun, RightDeploy, RightApprove},
-	RoleAdmin:     {RightRead, RightRun, RightDeploy, RightApprove, RightKeys},
-	RoleOwner:     {RightRead, RightRun, RightDeploy, RightApprove, RightKeys, RightTenants},
+	RoleOperator:  {RightRead, RightRun, RightDeploy, RightApprove, RightOperate},
+	RoleAdmin:     {RightRead, RightRun, RightDeploy, RightApprove, RightOperate, RightKeys},
+	RoleOwner:     {RightRead, RightRun, RightDeploy, RightApprove, RightOperate, RightKeys, RightTenants},
 }
 
 // Roles lists the roles, the weakest first.

@@ -59,7 +59,10 @@ func (r *Result) summary() string {
 	var s string
 	switch r.Mode {
 	case Shadow:
-		s = fmt.Sprintf("Of %d recorded calls, %d were answered by what is lost here; %d of them had no alternate.", t.Before.Calls, t.During.Calls, t.During.Failed)
+		s = fmt.Sprintf("Of %s, %d are touched by the loss; %d of those have no alternate (%s).", r.World, t.During.Calls, t.During.Failed, percent(t.FailedShare()))
+		if c := t.CostTimes(); c > 0 {
+			s += fmt.Sprintf(" The others would have cost %.2f times what they did.", c)
+		}
 	default:
 		s = fmt.Sprintf("During the loss %d calls were made; %d failed and %d were late (%s).", t.During.Calls, t.During.Failed, t.During.Late, percent(t.FailedShare()))
 		if worst, ok := r.slowest(); ok {

@@ -50,7 +50,7 @@ var measuredSim = []string{
 // Simulate plays a scenario in the simulated world, and again through a router that trusts status codes. It is deterministic: the same scenario, seed and program give the same figures.
 func Simulate(ctx context.Context, s Scenario, o Order) (*Result, error) {
 	if len(s.Workloads) == 0 {
-		return nil, decouple.Errorf(decouple.Invalid, "%s: a simulation needs workloads: who calls what how often. Add them to the file, or use --mode shadow, which takes the calls that were recorded", s.ID)
+		return nil, noWorkloads(&s)
 	}
 	w, err := simWorld(&s)
 	if err != nil {

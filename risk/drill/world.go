@@ -207,15 +207,11 @@ func (t *terms) ruling(n *placement.Need, p *placement.Place) (bool, string) {
 	if r.Effect == placement.Go {
 		return true, ""
 	}
-	var ids []string
+	var why []string
 	for _, c := range r.Clauses {
-		ids = append(ids, c.ID)
+		why = append(why, c.ID+" ("+c.Text+")")
 	}
-	why := r.Why
-	if len(ids) > 0 && !strings.Contains(why, ids[0]) {
-		why += " (" + strings.Join(ids, ", ") + ")"
-	}
-	return false, why
+	return false, or(strings.Join(why, ", "), r.Why)
 }
 
 // gap is what a need has left at a time; nil is that something is.
