@@ -16,8 +16,10 @@ import (
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/placement"
 	"decouple.dev/decouple/registry"
+	"decouple.dev/decouple/risk/drill"
 	"decouple.dev/decouple/risk/exposure"
 	"decouple.dev/decouple/risk/parity"
+	"decouple.dev/decouple/risk/sign"
 )
 
 // withModels gives a server the gateway of the builtin model, and accounts of it.
@@ -38,8 +40,10 @@ func withModels(t *testing.T, s *api.Server, store journal.Store) {
 		return exposure.Assess(exposure.Input{Catalog: cat, Place: func(ep catalog.Endpoint) placement.Place { return gateway.PlaceOf(cat, ep) }, Facts: facts, Since: q.Since, Now: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}), err
 	}
 	s.Parity = desk{s.Models, store}
+	s.Drills = &drill.Desk{Log: store, Sign: func() (*sign.Key, error) { return sign.Parse(strings.Repeat("1", 64), "the test") }, Catalog: func() *catalog.Catalog { return cat }, Ledger: s.Ledger, Gateway: s.Models}
 	s.Seal = func(id string) ([]byte, string, error) { return []byte("sealed"), "secret of " + id, nil }
 	t.Cleanup(func() {
+		s.Drills.Close()
 		_ = s.Models.Close(context.Background())
 		_ = s.Ledger.Close()
 	})
@@ -72,6 +76,7 @@ func (d desk) Latest(ctx context.Context, tenant decouple.TenantID) ([]parity.Re
 func (s *site) gateway(ada string) string {
 	t := s.t
 	admin := s.key("", "grace", registry.RoleAdmin)
+	s.drills(ada)
 	list := read[gateway.Inventory](s, ada, "GET", "/api/v1/endpoints", "")
 	if len(list.Endpoints) != 1 || !list.Endpoints[0].Local || !list.Endpoints[0].Priced || list.Stale {
 		t.Errorf("the endpoints are %+v", list)

@@ -116,7 +116,7 @@ func (a *app) root() *cobra.Command {
 	c.PersistentFlags().StringSliceVar(&a.contracts, "contracts", nil, "contracts that hold here, before those of the journal: a `FILE` or folder of YAML files; may be repeated")
 	c.PersistentFlags().StringVar(&a.config, "config", "", "config `FILE` (default $DECOUPLE_CONFIG, or decouple.yaml in $XDG_CONFIG_HOME/decouple or ~/.config/decouple)")
 	c.PersistentFlags().StringVar(&a.keyFile, "key-file", "", "`FILE` that holds the key for the server (default: the key in $DECOUPLE_KEY)")
-	c.AddCommand(newServe(a), newNodes(a), newKeys(a), newConfig(a), newApprovals(a), newSessions(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newSimulate(a), newSim(a), newDemo(a), newEndpoints(a), newExplain(a), newContracts(a), newUsage(a), newBudgets(a), newRisk(a), newParity(a), newExit(a), newBenchReopen(), newVersion(a), newPDF())
+	c.AddCommand(newServe(a), newNodes(a), newKeys(a), newConfig(a), newApprovals(a), newSessions(a), newResearch(a), newNotes(a), newRuns(a), newAgents(a), newEval(a), newVerify(a), newBench(a), newSimulate(a), newSim(a), newDemo(a), newEndpoints(a), newExplain(a), newContracts(a), newUsage(a), newBudgets(a), newRisk(a), newDrill(a), newParity(a), newExit(a), newBenchReopen(), newVersion(a), newPDF())
 	return c
 }
 

@@ -21,6 +21,7 @@ import (
 	"decouple.dev/decouple/knowledge"
 	"decouple.dev/decouple/registry"
 	"decouple.dev/decouple/research"
+	"decouple.dev/decouple/risk/drill"
 	"decouple.dev/decouple/tool"
 )
 
@@ -65,6 +66,7 @@ type owner struct {
 	catalog   *catalog.Catalog // of the gateway
 	contracts *registry.Contracts
 	desk      *api.Desk
+	drills    *drill.Desk
 	sends     telemetry.Settings
 	counts    *telemetry.Counts   // nil counts nothing
 	exporter  *telemetry.Exporter // nil sends nothing
@@ -93,6 +95,9 @@ func (a *app) own(ctx context.Context, dir string, p plan) (*owner, error) {
 		return nil, errors.Join(err, o.close())
 	}
 	if err := o.plug(ctx, p); err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	if o.drills, err = a.drillDesk(ctx, o, p); err != nil {
 		return nil, errors.Join(err, o.close())
 	}
 	if url, err := a.shared(); err == nil && url == "" { // the writers of a shared journal need nobody to write for them
@@ -238,7 +243,7 @@ func loadAgents(folder string, tools []decouple.Tool) (*registry.Set, error) {
 // server is the owner as other programs reach it: through its socket by whoever may open that.
 func (o *owner) server(p plan) *api.Server {
 	return &api.Server{
-		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Ledger: o.ledger, Seal: o.seals.make, Desk: o.desk, Risk: o.risk, Parity: evaluator{o},
+		Engine: o.engine, Journal: o.store, Library: o.library, Reports: o.reports, Agents: o.agents, Hub: o.hub, Doing: p.doing, Serves: p.serves, Node: p.node.ID, Version: version, Log: p.log, Models: o.gateway, Drills: o.drills, Ledger: o.ledger, Seal: o.seals.make, Desk: o.desk, Risk: o.risk, Parity: evaluator{o},
 		Local: registry.Principal{Tenant: decouple.LocalTenant, Actor: me, Role: registry.RoleOwner},
 	}
 }
@@ -269,6 +274,9 @@ func (o *owner) close() error {
 	if o.stop != nil {
 		o.stop()
 		errs = append(errs, <-o.served)
+	}
+	if o.drills != nil {
+		o.drills.Close()
 	}
 	if o.gateway != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)

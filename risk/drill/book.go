@@ -69,8 +69,8 @@ type Entry struct {
 	State    State          `json:"state"`
 	Aborted  string         `json:"aborted,omitempty"`
 	Every    time.Duration  `json:"every_ns,omitempty"`
-	Due      time.Time      `json:"due,omitzero"` // when the scenario is to be drilled again
-	Result   *Result        `json:"-"`            // of one that has ended
+	Due      time.Time      `json:"due,omitzero"`     // when the scenario is to be drilled again
+	Result   *Result        `json:"result,omitempty"` // of one that has ended; in lists without its chart and its explanations
 
 	envelope []byte
 }
@@ -144,10 +144,18 @@ func List(ctx context.Context, log Reader, tenant decouple.TenantID, now time.Ti
 	out := []Entry{}
 	for _, e := range byID {
 		e.stand(now)
+		e.slim()
 		out = append(out, *e)
 	}
 	slices.SortFunc(out, func(a, b Entry) int { return cmp.Or(b.Started.Compare(a.Started), cmp.Compare(b.ID, a.ID)) })
 	return out, nil
+}
+
+// slim leaves out of a result what lists do not show.
+func (e *Entry) slim() {
+	if r := e.Result; r != nil {
+		r.Chart, r.Measures, r.NaiveBy, r.Simplified, r.Scenario.Facts = nil, []string{}, nil, nil, ""
+	}
 }
 
 // Get gives one drill and, of one that has ended, the envelope with its result.

@@ -2,8 +2,6 @@ package drill
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"time"
 
@@ -27,13 +25,7 @@ type Order struct {
 
 // result begins the document of a drill.
 func (o *Order) result(s *Scenario, mode Mode) *Result {
-	sum := sha256.Sum256([]byte(s.Text))
-	r := &Result{Version: 1, ID: o.ID, Mode: mode, Ran: o.Ran.UTC(), By: o.By, Node: o.Node, Program: o.Program, Simplified: s.Simplified,
-		Scenario: About{ID: s.ID, Title: s.Title, Source: s.Source, Mark: s.Mark, Facts: s.Facts, Hash: hex.EncodeToString(sum[:]), Short: s.short, Every: s.Every, Lasts: s.Lasts, Losses: s.Lose}}
-	for i := range s.Lose {
-		r.Scenario.Lost = append(r.Scenario.Lost, s.Lose[i].say())
-	}
-	return r
+	return &Result{Version: 1, ID: o.ID, Mode: mode, Ran: o.Ran.UTC(), By: o.By, Node: o.Node, Program: o.Program, Simplified: s.Simplified, Scenario: s.About()}
 }
 
 // measuredSim says what the figures of a simulation are.
