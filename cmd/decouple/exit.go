@@ -18,7 +18,7 @@ const (
 )
 
 func newExit(a *app) *cobra.Command {
-	return group("exit", "Leave with everything, and prove it", newExitBundle(a), newExitVerify(a), newExitImport(a), newExitKey(a))
+	return group("exit", "Leave with everything, and prove it", newExitBundle(a), newExitVerify(a), newExitImport(a), newExitReport(a), newExitRegister(a), newExitFocus(a), newExitKey(a))
 }
 
 // signer is the key that this installation signs results with; it is made when it is first needed.

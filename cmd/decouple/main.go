@@ -95,7 +95,7 @@ func (a *app) root() *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			if a.began = true; a.server != "" && slices.Contains([]string{"serve", "verify", "bench", "eval", "sim", "clouds", "simulate", "bundle", "import"}, c.Name()) {
+			if a.began = true; a.server != "" && slices.Contains([]string{"serve", "verify", "bench", "eval", "sim", "clouds", "simulate"}, c.Name()) || a.server != "" && c.HasParent() && c.Parent().Name() == "exit" {
 				return decouple.Errorf(decouple.Invalid, "`%s` works on this machine only: leave out --server", c.CommandPath())
 			}
 			if c.Name() == "config" || c.Hidden {

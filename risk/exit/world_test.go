@@ -169,13 +169,14 @@ func spend(t *testing.T, store journal.Store) {
 		t.Fatal(err)
 	}
 	for i, endpoint := range []string{"openai/gpt-5.4", "azure/gpt-5.4", "anthropic/claude-sonnet-4-6"} {
+		_, model, _ := strings.Cut(endpoint, "/")
 		id := "call-" + endpoint
 		e, err := l.Begin(t.Context(), ledger.Call{ID: id, Tenant: "acme", Key: "k1", Team: "search", Agent: "node", Door: ledger.Chat, Model: "smart", Class: "stateless_api", Labels: []string{"personal"}, Reserve: ledger.Amount{USD: 1000, Tokens: 100}})
 		if err == nil {
-			err = e.Attempt(t.Context(), endpoint, "m", ledger.Amount{})
+			err = e.Attempt(t.Context(), endpoint, model, ledger.Amount{})
 		}
 		if err == nil {
-			err = e.Settle(ledger.Settlement{Outcome: ledger.OK, Won: 1, Took: time.Second, Lines: []ledger.Line{{Attempt: 1, Endpoint: endpoint, Model: "m", Source: ledger.Reported, Usage: decouple.Usage{TokensIn: 10, TokensOut: 5, Cost: decouple.Money(123 + i)}}}})
+			err = e.Settle(ledger.Settlement{Outcome: ledger.OK, Won: 1, Took: time.Second, Lines: []ledger.Line{{Attempt: 1, Endpoint: endpoint, Model: model, Source: ledger.Reported, Usage: decouple.Usage{TokensIn: 10, TokensOut: 5, Cost: decouple.Money(123 + i)}}}})
 		}
 		if err != nil {
 			t.Fatal(err)
