@@ -108,7 +108,7 @@ func spelledAll(list []Match) string {
 
 // pair compares two clauses that bind the same.
 func (c *checker) pair(a, b placed) {
-	if !meet(a.k.Classes, b.k.Classes) || !together(a.k, b.k) || len(a.k.Readings)+len(b.k.Readings) > 0 {
+	if len(c.faults) >= maxFaults || !meet(a.k.Classes, b.k.Classes) || !together(a.k, b.k) || len(a.k.Readings)+len(b.k.Readings) > 0 {
 		return
 	}
 	first, second := a, b

@@ -2,6 +2,7 @@ package placement_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -160,6 +161,49 @@ func (d dice) place() placement.Place {
 	return p
 }
 
+// beside changes one thing of a need or a place.
+func (d dice) beside(n placement.Need, p placement.Place) (placement.Need, placement.Place) {
+	n2, p2 := d.need(), d.place()
+	p.Facts = maps.Clone(p.Facts)
+	switch d.IntN(17) {
+	case 0:
+		n.Class = n2.Class
+	case 1:
+		n.Labels = n2.Labels
+	case 2:
+		n.Team = n2.Team
+	case 3:
+		n.Agent = n2.Agent
+	case 4:
+		n.Key = n2.Key
+	case 5:
+		n.Action, n.Tool, n.Args = n2.Action, n2.Tool, n2.Args
+	case 6:
+		n.Signed = []string{d.of([]string{"a", "b", "c"}) + "/c" + d.of([]string{"0", "1", "2", "3"})}
+	case 7:
+		p.Vendor = p2.Vendor
+	case 8:
+		p.Cloud = p2.Cloud
+	case 9:
+		p.Region = p2.Region
+	case 10:
+		p.Geo = p2.Geo
+	case 11:
+		p.Hardware = p2.Hardware
+	case 12:
+		p.Model = p2.Model
+	case 13:
+		p.Lab = p2.Lab
+	case 14:
+		p.ID, p.Labels = p2.ID, p2.Labels
+	case 15:
+		p.Facts = p2.Facts
+	case 16:
+		p.Open = !p.Open
+	}
+	return n, p
+}
+
 // more orders verdicts by how much they allow.
 var more = map[placement.Verdict]int{placement.Deny: 0, placement.Disputed: 1, placement.Unknown: 2, placement.Allow: 3}
 
@@ -186,6 +230,10 @@ func TestProperties(t *testing.T) {
 			}
 			if plain := p.JudgePlainly(&n, &place); !reflect.DeepEqual(r, plain) {
 				t.Fatalf("seed %d: with the index %+v, without %+v, of %+v at %+v", seed, r, plain, n, place)
+			}
+			n2, place2 := d.beside(n, place)
+			if r2, plain := p.Judge(&n2, &place2), p.JudgePlainly(&n2, &place2); !reflect.DeepEqual(r2, plain) {
+				t.Fatalf("seed %d: beside it %+v, and without the memo %+v, of %+v at %+v", seed, r2, plain, n2, place2)
 			}
 			if other := q.Judge(&n, &place); !reflect.DeepEqual(r, other) {
 				t.Fatalf("seed %d: in one order of files %+v, in another %+v", seed, r, other)
