@@ -102,6 +102,13 @@ func (o *owner) risk(ctx context.Context, tenant decouple.TenantID, q api.RiskQu
 	}
 	in := exposure.Input{Catalog: o.catalog, Facts: facts, Since: q.Since, Now: time.Now()}
 	in.Place = func(ep catalog.Endpoint) placement.Place { return gateway.PlaceOf(o.catalog, ep) }
+	terms, err := o.contracts.Policy(tenant)
+	if err != nil {
+		return exposure.Report{}, err
+	}
+	if terms != nil {
+		in.Judge = terms
+	}
 	if in.Flows, err = o.flows(ctx, tenant, q.Since); err != nil {
 		return exposure.Report{}, err
 	}

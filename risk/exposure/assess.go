@@ -44,6 +44,9 @@ type Judge interface {
 	Judge(*placement.Need, *placement.Place) placement.Ruling
 }
 
+// Simulated is the mode of a drill that played in simulated clouds: it says how the router would do, not what this customer's calls lose.
+const Simulated = "sim"
+
 // Drill is what a drill has measured, as far as exposure counts it.
 type Drill struct {
 	ID         string        `json:"id"`

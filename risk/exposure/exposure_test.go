@@ -57,9 +57,7 @@ func input(t *testing.T) exposure.Input {
 	}
 	usd := func(n int64) decouple.Money { return decouple.Money(n) * decouple.USD }
 	place := func(ep catalog.Endpoint) placement.Place {
-		p := gateway.PlaceOf(cat, ep)
-		p.Open = p.Open || ep.Model == "gpt-oss-120b"
-		return p
+		return gateway.PlaceOf(cat, ep)
 	}
 	return exposure.Input{
 		Catalog: cat, Place: place, Facts: facts, Now: now, Since: now.AddDate(0, 0, -30),
@@ -81,7 +79,7 @@ func drilled(in exposure.Input) exposure.Input {
 	}
 	in.Drills = []exposure.Drill{
 		{ID: "drill-azure-7", Mode: "shadow", At: now.AddDate(0, 0, -20), Removed: []exposure.Node{node("seller:azure")}, Calls: 5000, Failed: 100},
-		{ID: "drill-anthropic-1", Mode: "sim", At: now.AddDate(0, -6, 0), Removed: []exposure.Node{node("seller:anthropic")}, Calls: 900, Failed: 0},
+		{ID: "drill-anthropic-1", Mode: "live", At: now.AddDate(0, -6, 0), Removed: []exposure.Node{node("seller:anthropic")}, Calls: 900, Failed: 0},
 	}
 	in.Parity = []exposure.Parity{
 		{Primary: "azure/swedencentral/gpt-5.4", Alternate: "openai/us/gpt-5.4", Pass: true, At: now.AddDate(0, 0, -10)},
@@ -198,6 +196,16 @@ func TestGrades(t *testing.T) {
 	if again := vendor(t, exposure.Assess(fresh), "anthropic"); point(again, "drill") != 20 || point(again, "parity") != 15 || again.Points <= g.Points {
 		t.Errorf("anthropic, rehearsed: %+v", again)
 	}
+	fresh.Drills[1].Mode = exposure.Simulated
+	simulated := exposure.Assess(fresh)
+	if again := vendor(t, simulated, "anthropic"); point(again, "drill") != 10 || removal(t, simulated, "seller:anthropic").Basis != exposure.Computed {
+		t.Errorf("a drill in simulated clouds measures no loss of this customer: %+v", again)
+	}
+	fresh.Drills = append(fresh.Drills, exposure.Drill{ID: "own", Mode: "shadow", At: now.AddDate(0, 0, -9), Removed: fresh.Drills[1].Removed, Calls: 10})
+	if again := vendor(t, exposure.Assess(fresh), "anthropic"); point(again, "drill") != 20 {
+		t.Errorf("one with the customer's own calls goes before a newer one without: %+v", again)
+	}
+	fresh.Drills = fresh.Drills[:2]
 	fresh.Drills[1].Duplicated = 1
 	if broke := vendor(t, exposure.Assess(fresh), "anthropic"); broke.Mark < "E" || broke.Cap == "" {
 		t.Errorf("a drill that did an effect twice: %+v", broke)

@@ -148,7 +148,8 @@ func (w *world) grade(s *subject) Grade {
 	return g
 }
 
-// drilled says how well the losses were rehearsed: a fresh drill gives its share of calls that did not fail, an overdue one two fifths of that, none nothing; several losses give their mean.
+// drilled says how well the losses were rehearsed: a drill gives its share of calls that did not fail, one in simulated clouds half of that, an overdue one two fifths, none nothing; several
+// losses give their mean.
 func (w *world) drilled(s *subject) (float64, string) {
 	if len(s.drills) == 0 {
 		return 0, "no drill has taken it away"
@@ -157,6 +158,10 @@ func (w *world) drilled(s *subject) (float64, string) {
 	var why []string
 	for _, d := range s.drills {
 		part, text := 1-d.lost(), fmt.Sprintf("%s of %s: %s of %d calls failed", d.ID, d.At.Format("2006-01-02"), percent(d.lost()), d.Calls)
+		if d.Mode == Simulated {
+			part *= 0.5
+			text += ", in simulated clouds"
+		}
 		if due := w.due(d); !w.Now.Before(due) {
 			part *= 0.4
 			text += ", overdue since " + due.Format("2006-01-02")

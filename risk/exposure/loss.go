@@ -35,6 +35,7 @@ type Removal struct {
 	Computed   float64   `json:"computed"`    // Lost as it was computed
 	Basis      string    `json:"basis"`       // measured or computed
 	Drill      string    `json:"drill,omitempty"`
+	DrillMode  string    `json:"drill_mode,omitempty"`
 	DrillAt    time.Time `json:"drill_at,omitzero"`
 	Overdue    bool      `json:"overdue,omitempty"` // the drill is
 	Workloads  []Loss    `json:"workloads,omitempty"`
@@ -161,17 +162,23 @@ func (w *world) due(d Drill) time.Time {
 	return d.Due
 }
 
-// drillOf is the newest drill that took exactly this node away.
+// drillOf is the newest drill that took exactly this node away. One in simulated clouds stands back behind one with the customer's own calls, as long as that is not overdue.
 func (w *world) drillOf(n Node) (Drill, bool) {
 	var best Drill
 	found := false
 	for _, d := range w.Drills {
-		if len(d.Removed) == 1 && d.Removed[0] == n && (!found || d.At.After(best.At)) {
+		if len(d.Removed) != 1 || d.Removed[0] != n {
+			continue
+		}
+		if own, had := w.counts(d), w.counts(best); !found || own && !had || own == had && d.At.After(best.At) {
 			best, found = d, true
 		}
 	}
 	return best, found
 }
+
+// counts says whether a drill is with the customer's own calls and not overdue.
+func (w *world) counts(d Drill) bool { return d.Mode != Simulated && w.Now.Before(w.due(d)) }
 
 // removals are what is lost with every node that a recorded call hangs on, the worst first. Where a drill has measured the loss, that counts.
 func (w *world) removals() []Removal {
@@ -189,7 +196,10 @@ func (w *world) removals() []Removal {
 			r := w.removal(map[Node]bool{n: true})
 			r.Node = n
 			if d, ok := w.drillOf(n); ok {
-				r.Lost, r.Basis, r.Drill, r.DrillAt, r.Overdue = d.lost(), Measured, d.ID, d.At, !w.Now.Before(w.due(d))
+				r.Drill, r.DrillMode, r.DrillAt, r.Overdue = d.ID, d.Mode, d.At, !w.Now.Before(w.due(d))
+				if d.Mode != Simulated {
+					r.Lost, r.Basis = d.lost(), Measured
+				}
 			}
 			list = append(list, r)
 		}

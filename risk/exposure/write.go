@@ -118,7 +118,7 @@ func (r Report) removalTable() Table {
 		}
 		drill := dash(n.Drill)
 		if n.Drill != "" {
-			drill += " " + n.DrillAt.Format("2006-01-02")
+			drill += " (" + n.DrillMode + ") " + n.DrillAt.Format("2006-01-02")
 		}
 		if n.Overdue {
 			drill += ", overdue"
