@@ -36,7 +36,7 @@ that was asked for, is refused what must be and nothing else, does every quotati
 An alternate passes if it is, with 95 % certainty, no worse than the primary by more than --margin in each of these; else it fails, or there are too few cases,
 and the report says how many it takes. The result is kept, and ` + "`decouple risk`" + ` counts alternates that have passed.
 
-These are real calls, which cost what they cost. Without --cases the 78 cases that ship are asked. docs/risk.md describes the form of a file of one's own.
+These are real calls, which cost what they cost. Without --cases the 74 cases that ship are asked. docs/risk.md describes the form of a file of one's own.
 The exit code is 0 if every alternate passes and 4 if one does not.
 
 ` + "`decouple parity ls`" + ` lists the newest results.` + modelHelp,

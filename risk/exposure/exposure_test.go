@@ -515,3 +515,19 @@ func FuzzFacts(f *testing.F) {
 		exposure.NewGraph(facts.Edges, now)
 	})
 }
+
+// TestExample reads the file that docs/risk.md shows.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../examples/risk/facts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := input(t)
+	if in.Facts, err = in.Facts.Over("facts.yaml", b); err != nil {
+		t.Fatal(err)
+	}
+	if r := exposure.Assess(in); removal(t, r, "identity:okta").Touched != 0.6 {
+		t.Errorf("%+v", removal(t, r, "identity:okta"))
+	}
+}

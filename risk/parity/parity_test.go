@@ -567,3 +567,16 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// TestExample reads the file that docs/risk.md shows.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../examples/risk/cases.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := parity.Parse("cases.yaml", b)
+	if err != nil || len(s.Cases) != 7 {
+		t.Errorf("%d cases: %v", len(s.Cases), err)
+	}
+}
