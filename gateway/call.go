@@ -178,7 +178,9 @@ func (c *call) choose() error {
 	if c.judge, err = c.g.policy(c.who.Tenant); err != nil {
 		return err
 	}
-	c.want = c.wanted()
+	if c.want, err = c.wanted(); err != nil {
+		return err
+	}
 	members := c.world.catalog.Members(alias)
 	c.cleared = make([]*endpoint, 0, len(members))
 	for _, id := range members {

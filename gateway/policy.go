@@ -21,6 +21,8 @@ type Judge interface {
 type Policies interface {
 	// Policy is what holds for a tenant now; nil is that it never had a contract. With an error nothing is sent: contracts that cannot be read may forbid it.
 	Policy(t decouple.TenantID) (Judge, error)
+	// Signed are the clauses that were signed off for one run and a class of work, beside those that are for everybody, which the Judge knows.
+	Signed(t decouple.TenantID, run decouple.RunID, class string) ([]string, error)
 }
 
 // versioned is a Judge that says which version of the contracts it is.
@@ -50,7 +52,7 @@ func (g *Gateway) policy(t decouple.TenantID) (Judge, error) {
 	}
 	j, err := g.cfg.Policies.Policy(t)
 	if err != nil && g.omit != whenUnread {
-		return nil, decouple.Errorf(decouple.Unavailable, "the contracts cannot be read, and nothing is sent without them: %w", err)
+		return nil, unreadable(err)
 	}
 	return j, nil
 }
@@ -70,12 +72,24 @@ func (c *call) pass(ep *endpoint) pass {
 }
 
 // wanted is the call as contracts see it.
-func (c *call) wanted() placement.Need {
+func (c *call) wanted() (placement.Need, error) {
 	n := placement.Need{Action: placement.CallModel, Class: c.class, Labels: c.labels, Team: c.who.Team, Agent: string(c.who.Agent), Key: c.who.Key, Signed: c.signed}
 	if n.Class == "" && c.run == "" {
 		n.Class = StatelessAPI
 	}
-	return n
+	if c.judge != nil && c.run != "" {
+		signed, err := c.g.cfg.Policies.Signed(c.who.Tenant, c.run, c.class)
+		if err != nil {
+			return n, unreadable(err)
+		}
+		n.Signed = slices.Concat(n.Signed, signed)
+	}
+	return n, nil
+}
+
+// unreadable is what is said where contracts cannot be read.
+func unreadable(err error) error {
+	return decouple.Errorf(decouple.Unavailable, "the contracts cannot be read, and nothing is sent without them: %w", err)
 }
 
 // clear lets an endpoint be asked if the contracts allow it; else it is refused, with the clauses that say so.

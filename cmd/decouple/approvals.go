@@ -63,7 +63,11 @@ func newApprovalsLs(a *app) *cobra.Command {
 			}
 			var b strings.Builder
 			for _, p := range list {
-				fmt.Fprintf(&b, "%s/%s  %s wants %s %s, asked %s\n", p.Run, p.Call, p.Agent, p.Tool, shorten(string(p.Args), 80), p.Asked.Local().Format("2006-01-02 15:04:05"))
+				what := ""
+				if len(p.Clauses) > 0 {
+					what = ", held by " + printable(p.Clauses[0].ID)
+				}
+				fmt.Fprintf(&b, "%s/%s  %s wants %s %s, asked %s%s\n", p.Run, p.Call, p.Agent, p.Tool, shorten(string(p.Args), 80), p.Asked.Local().Format("2006-01-02 15:04:05"), what)
 			}
 			return a.print(b.String())
 		},
@@ -107,6 +111,12 @@ func newApprovalsShow(a *app) *cobra.Command {
 				fmt.Fprintf(&b, "; approved by %s", strings.Join(p.Approved, ", "))
 			}
 			b.WriteString("\n")
+			for i, k := range p.Clauses {
+				if i == 0 {
+					fmt.Fprintf(&b, "  held       %s\n", printable(p.Why))
+				}
+				fmt.Fprintf(&b, "  clause     %s reads %s (%s): %s\n", printable(k.ID), k.Reads, k.Confidence, printable(k.Text))
+			}
 			return a.print(b.String())
 		},
 	}
@@ -119,7 +129,7 @@ func newDecision(a *app, name string, yes bool) *cobra.Command {
 	var json bool
 	c := &cobra.Command{
 		Use: name + " ID", Short: map[bool]string{true: "Let a call be made", false: "Refuse a call; one denial is enough"}[yes],
-		Long: `Decides on a call that waits. Who started a run may not decide on it: name who decides with --as. On the command line that name is what the
+		Long: `Decides on a call that waits. Where clauses of contracts hold it, to approve is to sign them off for this run; ` + "`decouple contracts sign-off`" + ` does so for everybody. Who started a run may not decide on it: name who decides with --as. On the command line that name is what the
 journal keeps, and nobody checks it: whoever may write the data folder may say it.`,
 		Example: "  decouple approvals " + name + " rk3v/2/1 --as ada --why \"agreed with finance\"",
 		Args:    exactly("the id of an approval"),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,11 @@ func (p policies) Policy(t decouple.TenantID) (gateway.Judge, error) {
 		return nil, err // and not a Judge that is nil
 	}
 	return terms, err
+}
+
+// Signed are the clauses that are signed off for a run of a tenant, beside those that are for everybody.
+func (p policies) Signed(t decouple.TenantID, run decouple.RunID, class string) ([]string, error) {
+	return p.contracts.Signed(context.Background(), t, run, class) // what holds was just looked at: it waits for nothing
 }
 
 // contractsOf are the contracts of a journal, which may be nil, with the files that --contracts or the config file name.

@@ -8,6 +8,7 @@ import (
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/gateway"
+	"decouple.dev/decouple/gateway/route"
 )
 
 func newExplain(a *app) *cobra.Command {
@@ -87,6 +88,17 @@ caller or the model said is shown or kept.`,
 	return c
 }
 
+// clausesText says which clauses keep a call from which endpoints, in full.
+func clausesText(list []route.Candidate) string {
+	var b strings.Builder
+	for _, c := range list {
+		if len(c.Clauses) > 0 {
+			fmt.Fprintf(&b, "%s %s by %s (%s): %s\n", c.Endpoint, c.Verdict, printable(strings.Join(c.Clauses, ", ")), c.Ruling, printable(c.Why))
+		}
+	}
+	return b.String()
+}
+
 // recordTable lists decisions, a line each.
 func (a *app) recordTable(list []gateway.Record) string {
 	var rows [][]string
@@ -154,6 +166,7 @@ func (a *app) recordText(r gateway.Record) string {
 			states = append(states, string(c.Verdict))
 		}
 		b.WriteString(a.tinted(table("CANDIDATE VERDICT FIRST_TOKEN TOTAL USD ROOM SCORE WHY", rows), states))
+		b.WriteString(clausesText(d.Candidates))
 	}
 	if len(r.Attempts) > 0 {
 		var rows [][]string

@@ -132,7 +132,10 @@ func (o *owner) plug(ctx context.Context, p plan) error {
 	if err != nil {
 		return err
 	}
-	o.engine, err = engine.New(engine.Config{Store: o.store, Model: answers, Tools: tools, Agents: o.agents.Agents(), Workers: p.node.Workers, Watch: watch, Actor: me, Log: p.log})
+	o.engine, err = engine.New(engine.Config{
+		Store: o.store, Model: answers, Tools: tools, Agents: o.agents.Agents(), Workers: p.node.Workers, Watch: watch, Actor: me, Log: p.log,
+		Contracts: siteContracts{o.contracts, o.catalog, p.node.ID, p.node.Site},
+	})
 	return err
 }
 
@@ -157,6 +160,7 @@ func (o *owner) models(ctx context.Context, p plan) (engine.Model, error) {
 	o.catalog = cfg.Catalog
 	cfg.Ledger, cfg.Store, cfg.Policies = o.ledger, &gateway.JournalResponses{Store: o.store}, policies{o.contracts}
 	o.desk = api.NewDesk(api.Desk{Contracts: o.contracts, Catalog: o.catalog, Journal: o.store, Ledger: o.ledger})
+	cfg.Site = p.node.Site
 	if cfg.Node, err = o.node(ctx); err != nil {
 		return nil, err
 	}
