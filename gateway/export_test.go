@@ -2,3 +2,14 @@ package gateway
 
 // Drained is how many answers are read to their end for callers who have gone.
 func (g *Gateway) Drained() int { return len(g.drains) }
+
+// Checks are the places where contracts are enforced, by name.
+var Checks = map[string]check{
+	"none": none, "choice": atChoice, "attempt": atAttempt, "hedge": atHedge, "memory": atMemory, "dial": atDial, "unread": whenUnread, "chain": atChain,
+}
+
+// Omit leaves one of the checks out.
+func (g *Gateway) Omit(name string) { g.omit = Checks[name] }
+
+// Unjudged is how many endpoints were about to be asked that nobody had judged.
+func (g *Gateway) Unjudged() int64 { return g.unjudged.Load() }

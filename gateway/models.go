@@ -161,6 +161,9 @@ func (v *visit) count() error {
 	}
 	c := v.g.blank(v.who)
 	c.asked, c.sketch, c.in = s.Model, s, dialect.Inbound{Body: v.body}
+	if err := c.heed(v.r.Header); err != nil { // the provider that counts reads it all
+		return err
+	}
 	if err := c.choose(); err != nil {
 		return err
 	}
