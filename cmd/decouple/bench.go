@@ -48,6 +48,7 @@ func benchmarks() []benchmark {
 		{"watchers", "1,000 live streams of one run of 300 steps, ten of which read nothing until it has ended", 3, benchWatchers, true},
 		{"parked", "100,000 parked runs: memory, time to start, time to wake one", 1, benchParked, true},
 		{"index", "5,000 documents into the notes", 1, benchIndex, false},
+		{"exit", "a bundle of 10,000 runs: written, verified, imported, and proved to be equal", 1, benchExit, false},
 		{"query", "searches over 5,000 documents", 1, benchQuery, false},
 		{"simulate", "a fleet in virtual time: 100,000, 300,000 and 1,000,000 model calls", 3, benchSimulate, false},
 		{"placement", "a decision over 50 endpoints under 200 clauses: the first, and those that follow", 3, benchPlacement, false},
