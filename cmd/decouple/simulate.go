@@ -26,6 +26,7 @@ type simulateFlags struct {
 	seed      uint64
 	contracts string
 	naive     bool
+	capacity  bool
 	json      bool
 }
 
@@ -42,12 +43,16 @@ time: whether a fleet ten times the size has room is the same command with anoth
 same trace. docs/simulate.md describes the file. The clouds are calibrated to public figures, and are no benchmark of any vendor.`,
 		Example: `  decouple simulate --runs 10000
   decouple simulate examples/fleet.yaml --runs 100000 --seed 7
+  decouple simulate plan.yaml --capacity
   decouple simulate plan.yaml --contracts examples/contracts/enterprise --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := f.plan(c, args)
 			if err != nil {
 				return err
+			}
+			if f.capacity {
+				return a.capacity(c, &p, f.json)
 			}
 			return a.simulate(c, &p, f.json)
 		},
@@ -58,6 +63,7 @@ same trace. docs/simulate.md describes the file. The clouds are calibrated to pu
 	flags.Uint64Var(&f.seed, "seed", 1, "`NUMBER` from which all chance follows (default: the plan's)")
 	flags.StringVar(&f.contracts, "contracts", "", "`FOLDER` of contracts, or a file, under which the fleet works")
 	flags.BoolVar(&f.naive, "naive", false, "use a router that trusts status codes instead, to compare with")
+	flags.BoolVar(&f.capacity, "capacity", false, "find for how many runs there is room: at most one call of a hundred of any workload is lost or late")
 	flags.BoolVar(&f.json, "json", false, "write one JSON object")
 	return c
 }
@@ -169,6 +175,55 @@ func (a *app) simulate(c *cobra.Command, p *virtual.Plan, asJSON bool) error {
 	return a.print(out.text(p))
 }
 
+// mayBeBad is the share of a workload's calls that may be lost or late where there is room.
+const mayBeBad = 0.01
+
+// capacity finds for how many runs a plan has room.
+func (a *app) capacity(c *cobra.Command, p *virtual.Plan, asJSON bool) error {
+	tried, err := virtual.Most(c.Context(), *p, mayBeBad, func(t virtual.Trial) {
+		a.err.draw([]string{fmt.Sprintf("tried %s runs: %.2f %% of the calls of the worst workload lost or late", short(t.Runs), 100*t.Bad)})
+	})
+	a.err.draw(nil)
+	if err != nil {
+		return err
+	}
+	best, wall := virtual.Trial{}, virtual.Trial{}
+	for _, t := range tried {
+		if t.Enough && t.Runs > best.Runs {
+			best = t
+		}
+		if !t.Enough && (wall.Runs == 0 || t.Runs < wall.Runs) {
+			wall = t
+		}
+	}
+	if asJSON {
+		return a.json(struct {
+			Label string          `json:"label"`
+			Seed  uint64          `json:"seed"`
+			Span  time.Duration   `json:"span_ns"`
+			Room  int64           `json:"room_runs"`
+			Tried []virtual.Trial `json:"tried"`
+		}{sim.Label, p.Seed, p.Span, best.Runs, tried})
+	}
+	var rows [][]string
+	slices.SortFunc(tried, func(x, y virtual.Trial) int { return cmp.Compare(x.Runs, y.Runs) })
+	for _, t := range tried {
+		enough, cost := "yes", cents(t.Cost)
+		if !t.Enough {
+			enough = "no"
+		}
+		if t.Stopped {
+			cost = "given up"
+		}
+		rows = append(rows, []string{short(t.Runs), short(t.Calls), fmt.Sprintf("%.2f%%", 100*t.Bad), cmp.Or(t.Workload, "all"), fmt.Sprintf("%.1f%%", 100*t.Waited), cost, enough})
+	}
+	text := fmt.Sprintf("There is room for %s runs in %s", short(best.Runs), p.Span)
+	if wall.Runs > 0 {
+		text += fmt.Sprintf(", and not for %s", short(wall.Runs))
+	}
+	return a.print(text + ".\nSimulated clouds, " + sim.Label + ".\n\n" + table("RUNS CALLS LOST_OR_LATE WORST WAITED USD ENOUGH", rows))
+}
+
 // text is the result for people.
 func (s *simulated) text(p *virtual.Plan) string {
 	var b strings.Builder
@@ -176,7 +231,7 @@ func (s *simulated) text(p *virtual.Plan) string {
 	for _, w := range s.Workloads {
 		runs, calls = runs+w.Runs, calls+w.Calls
 	}
-	fmt.Fprintf(&b, "%s: %s runs in %s of %s, %s calls", cmp.Or(printable(s.Name), "A fleet"), short(runs), s.Span, s.Start.UTC().Format("2 January 2006"), short(calls))
+	fmt.Fprintf(&b, "%s: %s runs in %s of %s, %s calls", cmp.Or(printable(s.Name), "A fleet"), short(runs), cmp.Or(s.Span, s.Ended.Round(time.Second)), s.Start.UTC().Format("2 January 2006"), short(calls))
 	if s.Router == "naive" {
 		b.WriteString(", by a router that trusts status codes")
 	}
