@@ -54,7 +54,7 @@ func withDesk(t *testing.T, s *api.Server, store journal.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Desk = api.NewDesk(api.Desk{Contracts: k, Catalog: cat, Journal: store, Ledger: s.Ledger})
+	s.Desk = api.NewDesk(api.DeskConfig{Contracts: k, Catalog: cat, Journal: store, Ledger: s.Ledger})
 }
 
 func text(s string) string {

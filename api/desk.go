@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,20 +15,34 @@ import (
 	"decouple.dev/decouple/risk/whatif"
 )
 
-// Desk answers what may go where, by the contracts, the catalog and the recorded calls that it is given: in a server, or in a command that has no server.
-type Desk struct {
+// DeskConfig is what a desk answers by.
+type DeskConfig struct {
 	Contracts *registry.Contracts
 	Catalog   *catalog.Catalog
 	Journal   journal.Reader // of recorded calls; nil has none
 	Ledger    *ledger.Ledger // of this node, which knows calls that the journal does not have yet; nil is that there is none
+}
 
+// Desk answers what may go where, by the contracts, the catalog and the recorded calls that it is given: in a server, or in a command that has no server.
+type Desk struct {
+	DeskConfig
 	everywhere func() (*catalog.Catalog, error)
+	mu         sync.Mutex // of tallies
+	tallies    map[decouple.TenantID]*tally
+}
+
+// tally is what a tenant has used, as far as it was read.
+type tally struct {
+	mu   sync.Mutex
+	tail *ledger.Tail
+	*whatif.Tally
 }
 
 // NewDesk makes a desk ready.
-func NewDesk(d Desk) *Desk {
+func NewDesk(from DeskConfig) *Desk {
+	d := &Desk{DeskConfig: from, tallies: map[decouple.TenantID]*tally{}}
 	d.everywhere = sync.OnceValues(func() (*catalog.Catalog, error) { return whatif.Everywhere(d.Catalog) })
-	return &d
+	return d
 }
 
 // Draft is a contract's file that is not in force.
@@ -283,13 +296,47 @@ func (d *Desk) Standing(ctx context.Context, tenant decouple.TenantID, q Standin
 	if err != nil {
 		return Standing{}, err
 	}
-	t := whatif.NewTally(d.Catalog)
-	err = d.calls(ctx, ledger.Span{Tenant: tenant, Since: whatif.Began(p, q.Since), Until: m.AsOf.Add(time.Microsecond)}, func(c ledger.Recorded) error {
-		t.Add(c)
-		return ctx.Err()
-	})
 	since := q.Since.Truncate(24 * time.Hour)
-	return Standing{AsOf: m.AsOf, Since: since, Shares: t.Shares(p), Commitments: t.Commitments(p, m.AsOf), Parts: slices.Clone(t.Parts(placement.Span{From: since}))}, err
+	out := Standing{AsOf: m.AsOf, Since: since}
+	err = d.used(ctx, tenant, func(t *whatif.Tally) {
+		out.Shares, out.Commitments, out.Parts = t.Shares(p), t.Commitments(p, m.AsOf), t.Parts(placement.Span{From: since, To: m.AsOf})
+	})
+	return out, err
+}
+
+// used hands fn the sums of all that a tenant has used. What was read once is not read again.
+func (d *Desk) used(ctx context.Context, tenant decouple.TenantID, fn func(*whatif.Tally)) error {
+	if d.Ledger != nil {
+		if err := d.Ledger.Flush(ctx); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	t := d.tallies[tenant]
+	if t == nil {
+		t = &tally{Tally: whatif.NewTally(d.Catalog)}
+		if d.Journal != nil {
+			t.tail = ledger.NewTail(d.Journal, ledger.Span{Tenant: tenant})
+		}
+		d.tallies[tenant] = t
+	}
+	d.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tail != nil {
+		err := t.tail.Read(ctx, func(c ledger.Recorded) error {
+			if err := ctx.Err(); err != nil {
+				return err // before it is counted: it is read again
+			}
+			t.Add(c)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	fn(t.Tally)
+	return nil
 }
 
 // Cedar is what holds for a tenant at a moment, in the language of Cedar: as far as Cedar can say it.

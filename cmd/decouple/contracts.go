@@ -51,7 +51,7 @@ func (a *app) asker(ctx context.Context) (asker, error) {
 		return nil, err
 	}
 	l := &local{a: a}
-	desk := api.Desk{Catalog: cat}
+	desk := api.DeskConfig{Catalog: cat}
 	var from registry.ContractLog
 	switch log, err := a.readLog(ctx); {
 	case err == nil:

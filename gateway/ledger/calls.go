@@ -52,21 +52,36 @@ const skew = 24 * time.Hour
 // Calls hands every recorded call of a span to fn, in the order in which the journal got them, which is nearly that of their ends; what nodes have settled within the last
 // second may be missing. An error of fn ends it and is given back.
 func Calls(ctx context.Context, log journal.Reader, s Span, fn func(Recorded) error) error {
-	seen := map[origin]int64{}
-	f := journal.Filter{Kind: StreamUsage, Tenant: s.Tenant}
+	return NewTail(log, s).Read(ctx, fn)
+}
+
+// Tail reads recorded calls of a span as they come. It is for one goroutine at a time.
+type Tail struct {
+	log  journal.Reader
+	span Span
+	upTo decouple.Position
+	seen map[origin]int64
+}
+
+// NewTail has read nothing yet.
+func NewTail(log journal.Reader, s Span) *Tail {
+	return &Tail{log: log, span: s, seen: map[origin]int64{}}
+}
+
+// Read is [Calls] of what it has not read yet. After an error of fn it goes on with the call that it came at.
+func (t *Tail) Read(ctx context.Context, fn func(Recorded) error) error {
 	for {
-		events, err := log.Scan(ctx, f)
+		events, err := t.log.Scan(ctx, journal.Filter{Kind: StreamUsage, Tenant: t.span.Tenant, After: t.upTo})
 		if err != nil || len(events) == 0 {
 			return err
 		}
 		for _, e := range events {
-			f.After = e.Position
-			if !s.mayHave(e) {
-				continue
+			if t.span.mayHave(e) {
+				if err := t.span.calls(e, t.seen, fn); err != nil {
+					return err
+				}
 			}
-			if err := s.calls(e, seen, fn); err != nil {
-				return err
-			}
+			t.upTo = e.Position
 		}
 	}
 }
@@ -122,14 +137,15 @@ func (s Span) calls(e decouple.Event, seen map[origin]int64, fn func(Recorded) e
 		if c.N <= seen[from] {
 			continue
 		}
-		seen[from] = c.N
 		at := c.began()
 		if s.ID != "" && c.ID != s.ID && c.Decision != s.ID || s.Run != "" && c.Run != s.Run || at.Before(s.Since) || !s.Until.IsZero() && !at.Before(s.Until) {
+			seen[from] = c.N
 			continue
 		}
 		if err := fn(c.recorded()); err != nil {
 			return err
 		}
+		seen[from] = c.N
 	}
 	return nil
 }

@@ -73,7 +73,29 @@ func TestCalls(t *testing.T) {
 	if _, err := ledger.Find(t.Context(), store, "globex", c.ID); decouple.KindOf(err) != decouple.NotFound {
 		t.Errorf("of another tenant: %v", err)
 	}
+	tail := ledger.NewTail(store, ledger.Span{})
 	stop := errors.New("enough")
+	n := 0
+	count := func(ledger.Recorded) error { n++; return nil }
+	if err := tail.Read(t.Context(), func(ledger.Recorded) error {
+		if n++; n == 2 {
+			n--
+			return stop
+		}
+		return nil
+	}); !errors.Is(err, stop) {
+		t.Error(err)
+	}
+	if err := tail.Read(t.Context(), count); err != nil || n != 2 {
+		t.Errorf("after an error it has read %d, %v", n, err)
+	}
+	do(t, l, call("third", 1, 1), used("azure/x", 1, 1, 1))
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tail.Read(t.Context(), count); err != nil || n != 3 {
+		t.Errorf("it has read %d, %v", n, err)
+	}
 	if err := ledger.Calls(t.Context(), store, ledger.Span{}, func(ledger.Recorded) error { return stop }); !errors.Is(err, stop) {
 		t.Error(err)
 	}

@@ -114,11 +114,15 @@ type Share struct {
 	Lack       int64                `json:"lack"` // how much more is to be used with them (at most: with others) so that it is kept; -1 is that no amount is enough
 }
 
-// Shares says how the promised shares of a policy stand.
+// Shares says how the promised shares of a policy stand at its moment.
 func (t *Tally) Shares(p *placement.Policy) []Share {
 	out := []Share{}
 	for _, s := range p.Shares() {
-		st := s.State(t.Uses(s.Window))
+		counted := s.Window
+		if to := p.At.AsOf; counted.To.IsZero() || counted.To.After(to) {
+			counted.To = to
+		}
+		st := s.State(t.Uses(counted))
 		out = append(out, Share{ID: s.ID, Contract: s.Contract, Text: s.Text, Confidence: s.Confidence, AtMost: s.AtMost, Promised: s.ShareTerm.Part.String(), Of: s.Of, By: s.By, With: s.With, Classes: s.Classes,
 			From: s.Window.From, To: s.Window.To, Kept: st.Kept, Stands: st.Part.String(), Used: st.With, Total: st.Total, Lack: st.Lack})
 	}
@@ -220,19 +224,4 @@ func (t *Tally) Commitments(p *placement.Policy, now time.Time) []Commitment {
 		out = append(out, Commitment{ID: c.ID, Contract: c.Contract, Text: c.Text, Confidence: c.Confidence, Classes: c.Classes, From: c.Term.From, To: c.Term.To, Amount: c.Amount, Burn: c.Burn(spent, now)})
 	}
 	return out
-}
-
-// Began is the first day that the shares and commitments of a policy count, at most a given time.
-func Began(p *placement.Policy, atMost time.Time) time.Time {
-	for _, s := range p.Shares() {
-		if s.Window.From.Before(atMost) {
-			atMost = s.Window.From
-		}
-	}
-	for _, c := range p.Commitments() {
-		if c.Term.From.Before(atMost) {
-			atMost = c.Term.From
-		}
-	}
-	return atMost
 }

@@ -232,8 +232,9 @@ func TestStanding(t *testing.T) {
 	if len(c) != 1 || c[0].Spent != 7*decouple.USD || c[0].Left != 993*decouple.USD || c[0].Days != 15 || c[0].Of != 30 || c[0].Linear != 14*decouple.USD {
 		t.Errorf("%+v", c)
 	}
-	if from := whatif.Began(p, now); !from.Equal(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)) {
-		t.Errorf("it began %s", from)
+	before := policy(t, placement.Moment{AsOf: now.AddDate(0, 0, -1), Known: now}, house)
+	if s := tally.Shares(before); len(s) != 1 || s[0].Total != int64(3*decouple.USD) {
+		t.Errorf("a day before: %+v", s)
 	}
 	parts := tally.Parts(placement.Span{From: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)})
 	var calls int64
