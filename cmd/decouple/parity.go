@@ -37,7 +37,7 @@ An alternate passes if it is, with 95 % certainty, no worse than the primary by 
 and the report says how many it takes. The result is kept, and ` + "`decouple risk`" + ` counts alternates that have passed.
 
 These are real calls, which cost what they cost. Without --cases the 74 cases that ship are asked. docs/risk.md describes the form of a file of one's own.
-The exit code is 0 if every alternate passes and 4 if one does not.
+The exit code is 0 if every alternate passes and 7 if one does not.
 
 ` + "`decouple parity ls`" + ` lists the newest results.` + modelHelp,
 		Example: "  decouple parity --primary azure/swedencentral/gpt-5.4 --alternate openai/us/gpt-5.4\n  decouple parity --primary openai/us/gpt-5.4 --alternate cerebras/gpt-oss-120b,groq/gpt-oss-120b --cases cases.yaml --repeats 3 --md parity.md",
@@ -180,7 +180,7 @@ func (a *app) showParity(list []parity.Report, f parityFlags) error {
 		err = a.print(out.String())
 	}
 	if err == nil && failed > 0 {
-		err = decouple.Errorf(decouple.Denied, "%d of %s did not pass: it does not count as one", failed, count(len(list), "alternate"))
+		err = decouple.Errorf(decouple.Unavailable, "%d of %s did not pass: it does not count as one", failed, count(len(list), "alternate"))
 	}
 	return err
 }

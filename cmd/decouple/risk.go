@@ -112,6 +112,9 @@ func (o *owner) risk(ctx context.Context, tenant decouple.TenantID, q api.RiskQu
 	if in.Flows, err = o.flows(ctx, tenant, q.Since); err != nil {
 		return exposure.Report{}, err
 	}
+	if in.Drills, err = o.rehearsed(ctx, tenant, facts); err != nil {
+		return exposure.Report{}, err
+	}
 	reports, err := parity.Latest(ctx, o.store, tenant)
 	if err != nil {
 		return exposure.Report{}, err

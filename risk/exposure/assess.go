@@ -57,6 +57,7 @@ type Drill struct {
 	Workloads  []string      `json:"workloads,omitempty"`
 	Calls      int64         `json:"calls"`
 	Failed     int64         `json:"failed"`
+	Touched    bool          `json:"touched,omitempty"` // Calls are only those that hung on it, not all that were made
 	Recovery   time.Duration `json:"recovery_ns"`
 	Breaches   int64         `json:"breaches"`   // of contracts or residency
 	Duplicated int64         `json:"duplicated"` // effects

@@ -186,6 +186,11 @@ func TestGrades(t *testing.T) {
 	if r := removal(t, full, "seller:azure"); r.Basis != exposure.Measured || r.Lost != 0.02 || r.Computed != 0 {
 		t.Errorf("a drill's measurement goes before the computation: %+v", r)
 	}
+	touched := drilled(input(t))
+	touched.Drills[0].Touched = true
+	if r := removal(t, exposure.Assess(touched), "seller:azure"); math.Abs(r.Lost-0.6*0.02) > 1e-9 {
+		t.Errorf("a drill of the calls that hung on it: %+v", r)
+	}
 	// A drill of six months ago is overdue, and a parity evaluation of a year ago counts no more.
 	g := vendor(t, full, "anthropic")
 	if point(g, "drill") != 8 || point(g, "parity") != 0 {

@@ -198,7 +198,9 @@ func (w *world) removals() []Removal {
 			if d, ok := w.drillOf(n); ok {
 				r.Drill, r.DrillMode, r.DrillAt, r.Overdue = d.ID, d.Mode, d.At, !w.Now.Before(w.due(d))
 				if d.Mode != Simulated {
-					r.Lost, r.Basis = d.lost(), Measured
+					if r.Lost, r.Basis = d.lost(), Measured; d.Touched {
+						r.Lost *= r.Exposed
+					}
 				}
 			}
 			list = append(list, r)

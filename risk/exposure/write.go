@@ -113,7 +113,7 @@ func (r Report) removalTable() Table {
 	t := Table{Title: "What is lost without it", Text: "Shares of all calls. Measured: by a drill; computed: from the catalog, the names that were asked for and the contracts.",
 		Head: []string{"gone", "hang on it", "in part", "lost", "at risk", "basis", "drill"}, None: "Nothing."}
 	for _, n := range r.Removals {
-		if n.Node.Kind == OfEndpoint || n.Node.Kind == OfAccount {
+		if (n.Node.Kind == OfEndpoint || n.Node.Kind == OfAccount) && n.Drill == "" {
 			continue
 		}
 		drill := dash(n.Drill)
