@@ -185,10 +185,13 @@ func (d *Desk) Past(ctx context.Context, tenant decouple.TenantID, q PastQuery) 
 		return nil, err
 	}
 	var out []PastCall
+	var p *placement.Policy
 	for _, c := range found {
-		p, err := placement.Compile(book, placement.Moment{AsOf: c.At, Known: c.At})
-		if err != nil {
-			return nil, err
+		then := placement.Moment{AsOf: c.At, Known: c.At}
+		if p == nil || !p.Covers(then) {
+			if p, err = placement.Compile(book, then); err != nil {
+				return nil, err
+			}
 		}
 		a, err := whatif.Past(d.Catalog, p, c)
 		if err != nil {

@@ -230,10 +230,10 @@ func placeEntity(asOf time.Time, p *Place) types.Entity {
 			m[types.String(f.key)] = types.String(f.v)
 		}
 	}
-	if day := p.Facts["retires"]; day != "" {
+	if retires := p.Facts["retires"]; retires != "" {
 		left := types.Long(0) // a day that cannot be read is today
-		if t, err := time.Parse(time.DateOnly, day); err == nil {
-			left = types.Long(t.Sub(asOf).Hours() / 24)
+		if t, err := time.Parse(time.DateOnly, retires); err == nil {
+			left = types.Long(t.Sub(asOf.UTC().Truncate(day)) / day)
 		}
 		m["retires_in"] = left
 	}

@@ -85,6 +85,15 @@ func (s *sieve) keys() []string {
 // Until is the next moment at which a clause, a waiver, a fact or a sign-off begins or ends, or the book changes by itself; zero where none does. From then on the policy is to be compiled anew.
 func (p *Policy) Until() time.Time { return p.until }
 
+// Covers says whether the policy is also that of a later moment, because nothing has changed until then in either time: it need not be compiled anew.
+func (p *Policy) Covers(m Moment) bool {
+	if m.Known.IsZero() != p.At.Known.IsZero() {
+		return false
+	}
+	changed := func(t time.Time) bool { return !p.until.IsZero() && !t.Before(p.until) }
+	return !m.AsOf.Before(p.At.AsOf) && !m.Known.Before(p.At.Known) && !changed(m.AsOf) && !changed(m.Known)
+}
+
 // Cedar is the policies in the language of Cedar, in the order of their ids. A reading of a clause is a policy of its own.
 func (p *Policy) Cedar() string {
 	var b strings.Builder

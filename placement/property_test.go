@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"decouple.dev/decouple/placement"
 )
@@ -247,5 +248,39 @@ func TestProperties(t *testing.T) {
 		if seen[v] < 100 {
 			t.Errorf("of the verdict %s there were %d: the books are too tame", v, seen[v])
 		}
+	}
+}
+
+// TestCovers: where a policy says that it is also that of a later moment, one that is compiled for that moment says the same.
+func TestCovers(t *testing.T) {
+	t.Parallel()
+	covered, not := 0, 0
+	for seed := range uint64(200) {
+		d := dice{rand.New(rand.NewPCG(seed, 6))}
+		list := []placement.Contract{d.contract(t, "a", deciders(), 3), d.contract(t, "b", deciders(), 2)}
+		list[1].Entered = date(t, "2026-06-20")
+		from := placement.Moment{AsOf: date(t, "2026-01-01").AddDate(0, 0, d.IntN(365)), Known: date(t, "2026-01-01").AddDate(0, 0, d.IntN(365))}
+		p := policy(t, placement.Book{Contracts: list}, from)
+		for range 5 {
+			to := placement.Moment{AsOf: from.AsOf.AddDate(0, 0, d.IntN(60)-5), Known: from.Known.AddDate(0, 0, d.IntN(60)-5)}
+			if d.maybe(3) {
+				to = placement.Moment{AsOf: from.AsOf.Add(time.Duration(d.IntN(1440)) * time.Minute), Known: from.Known}
+			}
+			if !p.Covers(to) {
+				not++
+				continue
+			}
+			covered++
+			q := policy(t, placement.Book{Contracts: list}, to)
+			for range 20 {
+				n, place := d.need(), d.place()
+				if r, s := p.Judge(&n, &place), q.Judge(&n, &place); !reflect.DeepEqual(r, s) {
+					t.Fatalf("seed %d: the policy of %v covers %v, and says %+v instead of %+v", seed, from, to, r, s)
+				}
+			}
+		}
+	}
+	if covered < 50 || not < 50 {
+		t.Errorf("%d covered, %d not: the moments are too tame", covered, not)
 	}
 }
