@@ -90,6 +90,7 @@ func (f *fleet) hedge(a *attempt) {
 	if c.winner != nil || c.live[1] != nil || !f.router.Retry(f.clock) {
 		return
 	}
+	f.rejudge(c)
 	n := c.need
 	n.Tried = append(slices.Clone(n.Tried), f.targets[a.to].ID)
 	f.router.DecideInto(&f.d, &n, f.clock)

@@ -99,6 +99,9 @@ func TestClauseFallsAway(t *testing.T) {
 		for i := range p.Clouds {
 			p.Clouds[i].Limits.Requests = min(p.Clouds[i].Limits.Requests, 60)
 		}
+		hedged := catalog.Alias{Name: "hedged", Strategy: catalog.Fastest, Hedge: 300 * time.Millisecond, Targets: []catalog.Target{{Model: "gpt-5.4"}, {Model: "sonnet-4.6"}}}
+		p.Overlay.Aliases = map[string]catalog.Alias{"hedged": hedged}
+		p.Workloads[1].Model = "hedged"
 		gone := ruling{effect: placement.Stop, vendor: "openai"}
 		p.Policies = []fleet.Change{{At: 3 * time.Minute, Policy: gone}, {At: 6 * time.Minute}, {At: 8 * time.Minute, Policy: gone}}
 		late, early := 0, 0
@@ -173,4 +176,28 @@ func (m *twice) Judge(n *placement.Need, p *placement.Place) placement.Ruling {
 	}
 	m.seen[key] = true
 	return placement.Ruling{Effect: placement.Go}
+}
+
+// TestHedgeIsJudged wants the second attempt of a hedge to be judged by the policy that holds when it begins.
+func TestHedgeIsJudged(t *testing.T) {
+	t.Parallel()
+	p := pair(func(w *fleet.Workload, a *catalog.Alias) { w.Runs, a.Hedge = 1, 300*time.Millisecond }) // it comes after a second
+	p.Faults = []sim.Fault{{Kind: sim.StallFirst, Cloud: "one", For: 2 * time.Second}}
+	if w := run(t, p).Workloads[0]; w.Hedged != 1 {
+		t.Fatalf("%d hedges", w.Hedged)
+	}
+	p.Policies = []fleet.Change{{At: 1100 * time.Millisecond, Policy: only{"one/us/m"}}}
+	if w := run(t, p).Workloads[0]; w.Hedged != 0 || w.OK != 1 || w.Breaches != 0 {
+		t.Errorf("%d hedges, %d breaches; %d calls were answered", w.Hedged, w.Breaches, w.OK)
+	}
+}
+
+// only permits one endpoint.
+type only struct{ id string }
+
+func (o only) Judge(_ *placement.Need, p *placement.Place) placement.Ruling {
+	if p.ID == o.id {
+		return placement.Ruling{Effect: placement.Go}
+	}
+	return placement.Ruling{Effect: placement.Stop}
 }
