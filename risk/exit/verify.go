@@ -50,7 +50,7 @@ func Open(ctx context.Context, path string, by sign.Public, progress func(stage 
 func (b *Bundle) Close() error { return b.close() }
 
 func (b *Bundle) open(ctx context.Context, by sign.Public, progress func(string, int64)) error {
-	u := &unpacker{r: bufio.NewReaderSize(io.NewSectionReader(b.f, 0, b.size), 1<<20)}
+	u := &unpacker{r: bufio.NewReaderSize(io.NewSectionReader(b.f, 0, b.size), int(min(b.size, 1<<20)))}
 	var found []entry
 	var envelope []byte
 	for {
@@ -249,7 +249,7 @@ func (b *Bundle) eachLine(ctx context.Context, name string, fn func(n int, line 
 	if err != nil {
 		return err
 	}
-	r := bufio.NewReaderSize(s, 256<<10)
+	r := bufio.NewReaderSize(s, int(min(s.Size(), 256<<10)))
 	var long []byte
 	for n := 1; ; n++ {
 		line, err := r.ReadSlice('\n')
