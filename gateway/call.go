@@ -39,11 +39,12 @@ type call struct {
 	stream   bool   // the caller wants a stream
 	alias    catalog.Alias
 	need     route.Need
-	judge    Judge          // the contracts by which its endpoints were judged; nil is that there are none
-	want     placement.Need // what was judged
-	signed   []string       // clauses that a person has signed off for this call
-	cleared  []*endpoint    // that may be asked
-	barred   *barred        // what contracts keep it from
+	judge    Judge                              // the contracts by which its endpoints were judged; nil is that there are none
+	want     placement.Need                     // what was judged
+	row      []atomic.Pointer[placement.Ruling] // what they say to it, by the number of the endpoint
+	signed   []string                           // clauses that a person has signed off for this call
+	cleared  []*endpoint                        // that may be asked
+	barred   *barred                            // what contracts keep it from
 	patience Patience
 	deadline time.Time
 	began    time.Time
@@ -181,6 +182,7 @@ func (c *call) choose() error {
 	if c.want, err = c.wanted(); err != nil {
 		return err
 	}
+	c.prefer()
 	members := c.world.catalog.Members(alias)
 	c.cleared = make([]*endpoint, 0, len(members))
 	for _, id := range members {

@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -369,7 +368,55 @@ func TestBackgroundUnderContracts(t *testing.T) {
 	}
 }
 
-// BenchmarkChoose is what a call is delayed by the choice of its endpoints: 50 of them, without contracts and with 200 clauses. Counting tokens does nothing else.
+// lacking are shares that are not kept.
+type lacking struct{ behind *gateway.Behind }
+
+// Behind gives them.
+func (l *lacking) Behind(decouple.TenantID) *gateway.Behind { return l.behind }
+
+// TestShares prefers who brings a promised share nearer, in the work that it is counted in, and says so.
+func TestShares(t *testing.T) {
+	t.Parallel()
+	one, two := serve(t, status(200, whole)), serve(t, status(200, whole))
+	b := at("two", two.URL)
+	b.Provider = "groq"
+	share := func(atMost bool) placement.Share {
+		p, err := placement.Compile(placement.Book{Contracts: []placement.Contract{{ID: "c", Clauses: []placement.Clause{{
+			ID: "s", Kind: placement.ShareOf, Text: "Most of it is at Groq.", Classes: []string{"stateless_api"},
+			Share: &placement.ShareTerm{Part: 600_000, AtMost: atMost, Of: placement.Spend, By: placement.ByVendor, With: []string{"groq"}, Each: placement.Month},
+		}}}}}, placement.Moment{AsOf: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Shares()[0]
+	}
+	for _, x := range []struct {
+		atMost bool
+		class  string
+		want   string
+	}{{false, "", "two"}, {true, "", "one"}, {false, "batch", ""}} {
+		s := &lacking{behind: &gateway.Behind{Shares: []placement.Share{share(x.atMost)}}}
+		g := open(t, func(c *gateway.Config) {
+			alias(func(a *catalog.Alias) { a.Strategy = catalog.Cheapest })(c)
+			c.Shares = s
+			c.Catalog.Prices["groq/"+b.Name] = c.Catalog.Prices["compatible/m-at-one"]
+		}, at("one", one.URL), b)
+		got := map[string]int{}
+		for range 20 {
+			w := knock(g, "/v1/chat/completions", `{"model":"smart","max_tokens":5,"messages":[{"role":"user","content":"x"}]}`, "X-Decouple-Class: "+x.class)
+			got[w.Header().Get("X-Decouple-Endpoint")]++
+			rec, err := g.Explain("local", w.Header().Get("X-Decouple-Decision"))
+			if err != nil || strings.Contains(rec.Decisions[0].Why, "c/s: Most of it is at Groq.") != (x.want != "") {
+				t.Errorf("%v: it says %q", err, rec.Decisions[0].Why)
+			}
+		}
+		if x.want != "" && got[x.want] != 20 || x.want == "" && len(got) != 2 {
+			t.Errorf("at most %v, class %q: %v", x.atMost, x.class, got)
+		}
+	}
+}
+
+// BenchmarkChoose is what a call is delayed by the choice of its endpoints: 50 of them, without contracts and with 200 clauses.
 func BenchmarkChoose(b *testing.B) {
 	for _, clauses := range []int{0, 200} {
 		b.Run(strconv.Itoa(clauses), func(b *testing.B) {
@@ -387,28 +434,19 @@ func BenchmarkChoose(b *testing.B) {
 			if clauses > 0 {
 				l.judge = compile(b, set)
 			}
-			g := open(b, lawful(l, nil), eps...)
-			body := `{"model":"smart","messages":[{"role":"user","content":"hello"}]}`
-			req := httptest.NewRequest(http.MethodPost, "/v1/messages/count_tokens", nil).WithContext(context.Background())
-			req.Header.Set("Authorization", "Bearer door")
-			req.Header.Set("X-Decouple-Labels", "eu-personal,l3x")
+			g := open(b, lawful(l, func(c *gateway.Config) {
+				var err error
+				if c.Catalog, err = c.Catalog.With(catalog.Overlay{}); err != nil { // with the index that a catalog has which was read
+					b.Fatal(err)
+				}
+			}), eps...)
+			who := gateway.Caller{Tenant: "local", Key: "k1", Labels: []string{"eu-personal", "other"}}
 			b.ReportAllocs()
 			for b.Loop() {
-				r := req.Clone(req.Context())
-				r.Body, r.ContentLength = http.NoBody, 0
-				r.Body = readCloser{strings.NewReader(body)}
-				r.ContentLength = int64(len(body))
-				w := httptest.NewRecorder()
-				g.ServeHTTP(w, r)
-				if w.Code != 200 {
-					b.Fatalf("%d %s", w.Code, w.Body)
+				if n, err := g.Choose(who, "smart"); err != nil || n == 0 {
+					b.Fatal(n, err)
 				}
 			}
 		})
 	}
 }
-
-type readCloser struct{ *strings.Reader }
-
-// Close does nothing.
-func (readCloser) Close() error { return nil }

@@ -11,5 +11,13 @@ var Checks = map[string]check{
 // Omit leaves one of the checks out.
 func (g *Gateway) Omit(name string) { g.omit = Checks[name] }
 
+// Choose is the step of a call that finds the endpoints which may take it, and says how many there are.
+func (g *Gateway) Choose(who Caller, model string) (int, error) {
+	c := g.blank(who)
+	c.asked = model
+	err := c.choose()
+	return len(c.need.Endpoints), err
+}
+
 // Unjudged is how many endpoints were about to be asked that nobody had judged.
 func (g *Gateway) Unjudged() int64 { return g.unjudged.Load() }

@@ -37,6 +37,7 @@ type Config struct {
 	Keys     Keys                 // who may call at the doors; nil lets nobody in
 	Policies Policies             // the contracts that say where calls may go; nil has none
 	Ledger   *ledger.Ledger       // nil keeps no accounts
+	Shares   Shares               // promised shares of use that are not kept; nil prefers nobody
 	Store    ResponseStore        // of stored responses; nil stores none
 	Node     decouple.NodeID
 	Site     decouple.Site // of this process: where models are that answer on this machine
@@ -105,6 +106,7 @@ type Gateway struct {
 	drains   chan struct{}
 	seed     maphash.Seed   // of what ties calls together
 	running  sync.WaitGroup // calls that outlive their callers
+	ruled    sync.Map       // tenant -> *rulings
 	omit     check          // none but in tests
 	unjudged atomic.Int64   // attempts at endpoints that nobody had judged: each is a fault of this program
 	stop     context.Context

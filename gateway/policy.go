@@ -95,8 +95,8 @@ func unreadable(err error) error {
 // clear lets an endpoint be asked if the contracts allow it; else it is refused, with the clauses that say so.
 func (c *call) clear(ep *endpoint, at check) bool {
 	if c.judge != nil && c.g.omit != at {
-		if r := c.judge.Judge(&c.want, &ep.place); r.Effect != placement.Go {
-			c.bar(ep, &r)
+		if r := c.rule(ep); r.Effect != placement.Go {
+			c.bar(ep, r)
 			return false
 		}
 	}
@@ -126,7 +126,7 @@ func (c *call) again() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	had := c.need.Endpoints
-	c.judge, c.cleared = judge, make([]*endpoint, 0, len(had))
+	c.judge, c.row, c.cleared = judge, nil, make([]*endpoint, 0, len(had))
 	c.need.Endpoints = make([]catalog.EndpointID, 0, len(had))
 	for _, id := range had {
 		if c.clear(c.world.endpoints[id], atAttempt) {

@@ -47,6 +47,7 @@ type endpoint struct {
 	onlyVectors bool                  // it is declared to give vectors and nothing else
 	model       catalog.Model
 	place       placement.Place // as contracts see it
+	number      int             // among all
 	learned     atomic.Pointer[learned]
 	price       atomic.Pointer[dated]
 }
@@ -88,7 +89,7 @@ func newWorld(c Config, old *world) (*world, error) {
 		if err != nil {
 			return nil, decouple.Errorf(decouple.Invalid, "the endpoint %s: %w", id, err)
 		}
-		ep.model = cat.Models[e.Model]
+		ep.model, ep.number = cat.Models[e.Model], len(w.endpoints)
 		ep.place = placeFor(cat, ep, c.Site)
 		if old != nil && old.endpoints[id] != nil {
 			ep.learned.Store(old.endpoints[id].learned.Load())

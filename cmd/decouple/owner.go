@@ -160,7 +160,7 @@ func (o *owner) models(ctx context.Context, p plan) (engine.Model, error) {
 	o.catalog = cfg.Catalog
 	cfg.Ledger, cfg.Store, cfg.Policies = o.ledger, &gateway.JournalResponses{Store: o.store}, policies{o.contracts}
 	o.desk = api.NewDesk(api.DeskConfig{Contracts: o.contracts, Catalog: o.catalog, Journal: o.store, Ledger: o.ledger})
-	cfg.Site = p.node.Site
+	cfg.Site, cfg.Shares = p.node.Site, newLiveShares(ctx, o)
 	if cfg.Node, err = o.node(ctx); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,8 @@ type Config struct {
 	Wait        time.Duration // longest wait of a call without a deadline; 30 s
 	Attempts    int           // at one endpoint for one call, where there is no other; 3
 
+	Dearer float64 // by how much an endpoint that keeps a promise may cost more than the best, and its score be less; 0.25, a negative number is not at all
+
 	RetryShare float64 // attempts beyond the first, per call; 0.2
 	RetryBurst float64 // attempts that may be saved up; 10
 	RetryFloor float64 // attempts a minute that even few calls earn; 6
@@ -49,6 +51,7 @@ func (c Config) filled() Config {
 	c.PatienceMax = or(c.PatienceMax, time.Minute)
 	c.Wait = or(c.Wait, 30*time.Second)
 	c.Attempts = or(c.Attempts, 3)
+	c.Dearer = or(c.Dearer, 0.25)
 	c.RetryShare = or(c.RetryShare, 0.2)
 	c.RetryBurst = or(c.RetryBurst, 10)
 	c.RetryFloor = or(c.RetryFloor, 6)

@@ -46,6 +46,8 @@ type question struct {
 	visits   visits
 	known    bool      // the prefix was somewhere
 	judging  *endpoint // refused the call, and a second opinion is wanted
+	dearer   float64   // how much an endpoint that keeps a promise may cost more
+	kept     bool      // it was chosen for that
 	broke    bool      // no retry is left beyond those that calls under way may need: a failure would be the caller's
 }
 
@@ -68,7 +70,7 @@ func (s *State) Take(n Need, now time.Time) Decision {
 // DecideInto is Decide into a decision whose memory is used again.
 func (s *State) DecideInto(d *Decision, n *Need, now time.Time) {
 	*d = Decision{Candidates: d.Candidates[:0]}
-	q := question{Need: n, t: now.UnixNano(), deadline: math.MaxInt64, broke: s.retries.left(now.UnixNano(), &s.cfg) < 1+float64(s.risk)/1000}
+	q := question{Need: n, t: now.UnixNano(), deadline: math.MaxInt64, dearer: s.cfg.Dearer, broke: s.retries.left(now.UnixNano(), &s.cfg) < 1+float64(s.risk)/1000}
 	if !n.Deadline.IsZero() {
 		q.deadline = n.Deadline.UnixNano()
 	}

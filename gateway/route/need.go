@@ -9,13 +9,14 @@ import (
 
 // Need is what a call asks for. Placement has already said where it may go.
 type Need struct {
-	ID        string               // of the call: the same for all its attempts
-	Alias     catalog.Alias        // resolved; a plain model is an alias with one target
-	Endpoints []catalog.EndpointID // permitted ones, in the order of the alias's targets
-	Weights   []int                // beside Endpoints, of the strategy weighted; without them the weights of the alias's targets hold
-	Refused   []Candidate          // not permitted, with the reason: they go through to the decision
-	TokensIn  int64                // estimated
-	MaxOut    int64                // limit of the answer; 0 is not known
+	ID        string                        // of the call: the same for all its attempts
+	Alias     catalog.Alias                 // resolved; a plain model is an alias with one target
+	Endpoints []catalog.EndpointID          // permitted ones, in the order of the alias's targets
+	Weights   []int                         // beside Endpoints, of the strategy weighted; without them the weights of the alias's targets hold
+	Prefer    map[catalog.EndpointID]string // those that keep a promise, and which: taken instead of the best where they cost at most Config.Dearer more. It is only read
+	Refused   []Candidate                   // not permitted, with the reason: they go through to the decision
+	TokensIn  int64                         // estimated
+	MaxOut    int64                         // limit of the answer; 0 is not known
 	Tenant    string
 	Key       string
 	Priority  int // class: larger goes first

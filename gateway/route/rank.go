@@ -2,6 +2,7 @@ package route
 
 import (
 	"math"
+	"strconv"
 
 	"decouple.dev/decouple/catalog"
 )
@@ -11,6 +12,9 @@ func (s *State) rank(opts []option, q *question, late bool, may func(*option) bo
 	strategy := q.Alias.Strategy
 	if late {
 		strategy = catalog.Fastest // of those that are all expected to miss the deadline
+	}
+	if late {
+		q.dearer = -1 // a promise is no reason to miss a deadline by more
 	}
 	switch strategy {
 	case catalog.Ordered, catalog.Cascade:
@@ -88,6 +92,16 @@ func nearBest(opts []option, q *question, may func(*option) bool, score func(*op
 	if top < 0 {
 		return -1
 	}
+	if len(q.Prefer) > 0 && q.dearer >= 0 {
+		if promised := keeping(opts, q, may, top); promised != nil {
+			may, top, q.kept = promised, 0, true
+			for i := range opts {
+				if o := &opts[i]; o.rank != out && may(o) {
+					top = max(top, o.score)
+				}
+			}
+		}
+	}
 	n, warm := 0, -1
 	for i := range opts {
 		if o := &opts[i]; o.rank != out && o.score >= top*near && may(o) {
@@ -110,6 +124,30 @@ func nearBest(opts []option, q *question, may func(*option) bool, score func(*op
 		}
 	}
 	return -1
+}
+
+// keeping says which candidates keep a promise and are near enough to the best, whose score is top: they cost at most so much more, and their score is at most so much less. It is nil where
+// none is. One of unknown price is near only to a best that has none either.
+func keeping(opts []option, q *question, may func(*option) bool, top float64) func(*option) bool {
+	best := math.MaxFloat64 // price of the best; of several, the lowest
+	for i := range opts {
+		if o := &opts[i]; o.rank != out && may(o) && o.score >= top*near && o.priced {
+			best = min(best, o.price)
+		}
+	}
+	keeps := func(o *option) bool {
+		if !may(o) || o.score*(1+q.dearer) < top*near || best < math.MaxFloat64 && (!o.priced || o.price > best*(1+q.dearer)+trifle) {
+			return false
+		}
+		_, ok := q.Prefer[q.Endpoints[o.i]]
+		return ok
+	}
+	for i := range opts {
+		if o := &opts[i]; o.rank != out && keeps(o) {
+			return keeps
+		}
+	}
+	return nil
 }
 
 // inOrder chooses the first.
@@ -208,6 +246,14 @@ func because(q *question, o *option) string {
 	case o.rank == doubt:
 		return "it is in doubt, and no endpoint that is well can take the call"
 	}
+	if why, ok := q.Prefer[q.Endpoints[o.i]]; ok && q.kept {
+		return plainly(q) + ", of those that keep a promise and cost at most " + strconv.Itoa(int(q.dearer*100+0.5)) + " % more than the best: " + why
+	}
+	return plainly(q)
+}
+
+// plainly is what the strategy chooses by.
+func plainly(q *question) string {
 	switch q.Alias.Strategy {
 	case catalog.Ordered:
 		return "the first in order that can take the call"

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what the scenarios print into the
 //	endpoint ID model=M [account=A] [region=R] [rpm=N] [tpm=N] [in=N] [out=N] [concurrent=N] [admit_max] [price=IN/CACHED/OUT] [context=N]
 //	alias STRATEGY [hedge=D] [ENDPOINT=WEIGHT]...      the endpoints of later decisions, in order
 //	at TIME                                            what follows happens then; "+D" is later by D
-//	decide [id=X] [tokens=N] [max=N] [key=K] [tried=A,B] [sticky=S] [deadline=D] [stream] [random=N] [denied=E]
+//	decide [id=X] [tokens=N] [max=N] [key=K] [tried=A,B] [sticky=S] [deadline=D] [stream] [random=N] [denied=E] [prefer=A,B]
 //	take ...                                           decide, and begin what was chosen
 //	begin X ENDPOINT [...] / first X ENDPOINT / end X ENDPOINT KIND [status=N] [after=D] [in=N] [out=N] [requests=REMAINING/LIMIT/RESET] [tokens_left=...]
 //	calls N ENDPOINT KIND [every=D] [took=D] [first=D] [key=K] ...   whole calls, one after another
@@ -256,6 +256,14 @@ func (p *player) need(w words) route.Need {
 	}
 	if d := w.dur("deadline"); d != 0 {
 		n.Deadline = p.now.Add(d)
+	}
+	for _, id := range strings.Split(w.opts["prefer"], ",") {
+		if id != "" {
+			if n.Prefer == nil {
+				n.Prefer = map[catalog.EndpointID]string{}
+			}
+			n.Prefer[catalog.EndpointID(id)] = "azure-2026/primary-share"
+		}
 	}
 	if w.opts["tried"] != "" {
 		for _, id := range strings.Split(w.opts["tried"], ",") {
