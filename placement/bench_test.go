@@ -107,6 +107,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	before := p.Remembered()
+	long := call(strings.Repeat("x", 2000), "engineering", "personal")
+	if r := p.Judge(&long, &bedrock); r.Verdict != placement.Deny || p.Remembered() != before {
+		t.Errorf("a need of 2,000 bytes was remembered, or judged %s", r.Verdict)
+	}
 	if got := p.Remembered(); got > placement.MostRemembered || got < placement.MostRemembered/4 {
 		t.Errorf("%d rulings are kept, and at most %d are to be", got, placement.MostRemembered)
 	}

@@ -22,6 +22,9 @@ func (p *Policy) Judge(n *Need, at *Place) Ruling {
 	var buf [512]byte
 	held := p.held(n)
 	sig := p.signature(buf[:0], n, at, held)
+	if len(sig) > longest {
+		return p.judge(n, at, held)
+	}
 	s := p.memo.of(sig)
 	if r, ok := s.get(sig); ok {
 		return r

@@ -8,7 +8,8 @@ import (
 // Bounds of what a policy remembers: each of the shards keeps at most two generations.
 const (
 	shards     = 16
-	generation = 1024
+	generation = 512
+	longest    = 1024 // of a signature that is remembered: who sends long labels is judged each time, and takes no memory
 )
 
 // memo remembers rulings by signature. When a shard's generation is full, the one before it is forgotten, so what is asked for often stays.
