@@ -1,6 +1,7 @@
 package exposure_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math"
@@ -534,5 +535,29 @@ func TestExample(t *testing.T) {
 	}
 	if r := exposure.Assess(in); removal(t, r, "identity:okta").Touched != 0.6 {
 		t.Errorf("%+v", removal(t, r, "identity:okta"))
+	}
+}
+
+// TestHostileNames are of callers: whatever they are called, a report holds it as text.
+func TestHostileNames(t *testing.T) {
+	t.Parallel()
+	in := input(t)
+	for i, name := range []string{`<script>alert(1)</script>`, `a|b`, `"><img src=x onerror=alert(1)>`, "a\nb", `[x](javascript:1)`} {
+		in.Flows = append(in.Flows, exposure.Flow{Agent: name, Team: name, Asked: name, Model: name, Endpoint: catalog.EndpointID(name + "/" + name), Calls: int64(100_000 + i), Spend: 1000 * decouple.USD})
+	}
+	r := exposure.Assess(in)
+	page := r.HTML()
+	for _, bad := range []string{"<script", "<img", "onerror=alert(1)>"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page holds %q", bad)
+		}
+	}
+	for line := range strings.SplitSeq(r.Markdown(), "\n") {
+		if strings.Contains(line, "<script") || strings.Contains(strings.ReplaceAll(line, `\[`, ""), "[x](") || strings.HasPrefix(line, "b ") || strings.Contains(line, "agent a|b") {
+			t.Errorf("Markdown: %s", line)
+		}
+	}
+	if b, err := json.Marshal(r); err != nil || json.Unmarshal(b, &exposure.Report{}) != nil {
+		t.Errorf("the report is no JSON that can be read back: %v", err)
 	}
 }

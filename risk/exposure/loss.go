@@ -20,9 +20,6 @@ const (
 // weights are their names.
 var weights = [4]string{"spend", "tokens", "calls", "criticality"}
 
-// String names the weight.
-func (w Weight) String() string { return weights[w] }
-
 // Removal is what is lost when a node is gone.
 type Removal struct {
 	Node       Node      `json:"node"`

@@ -46,10 +46,14 @@ func (n Node) String() string { return string(n.Kind) + ":" + n.Name }
 // MarshalText is kind:name.
 func (n Node) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
-// UnmarshalText reads kind:name.
-func (n *Node) UnmarshalText(b []byte) (err error) {
-	*n, err = ParseNode(string(b))
-	return err
+// UnmarshalText reads kind:name of a report, whose names are those that callers and accounts have, whatever they are.
+func (n *Node) UnmarshalText(b []byte) error {
+	kind, name, ok := strings.Cut(string(b), ":")
+	if !ok {
+		return decouple.Errorf(decouple.Invalid, "a node is written kind:name")
+	}
+	*n = Node{Kind(kind), name}
+	return nil
 }
 
 // maxNode is the longest name of a node, in bytes.

@@ -19,6 +19,7 @@ import (
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/builtin"
 	"decouple.dev/decouple/catalog"
+	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/research"
 	"decouple.dev/decouple/risk/parity"
@@ -509,6 +510,34 @@ func TestKept(t *testing.T) {
 	if list, err := parity.Latest(t.Context(), store, "other"); err != nil || len(list) != 1 || list[0].Verdict != parity.Fail || len(list[0].Misses)+list[0].More < 400 {
 		t.Errorf("another tenant's: %v, %+v", err, list)
 	}
+}
+
+// TestHistory reads an event as the first version wrote it: journals hold such for ever.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("testdata/history/parity.evaluated-1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := parity.Latest(t.Context(), &past{b}, "acme")
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	r := list[0]
+	if r.ID != "par_2" || r.Primary.Endpoint != "a/m" || r.Alternate.Endpoint != "b/m" || r.Verdict != parity.Pass || len(r.Metrics) != 6 || r.Metrics[0].Metric != parity.Answered || r.Metrics[0].Cases != 74 ||
+		r.Suite != "shipped" || r.Margin != 0.1 || !r.At.Equal(now) || len(r.Ratios) != 4 || len(r.Misses) == 0 || r.Misses[0].Case == "" || r.Primary.Usage.TokensOut == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// past is a journal of one event.
+type past struct{ payload []byte }
+
+func (p *past) Scan(_ context.Context, f journal.Filter) ([]decouple.Event, error) {
+	if f.After > 0 {
+		return nil, nil
+	}
+	return []decouple.Event{{Position: 1, Kind: parity.Evaluated, KindVersion: 1, Payload: p.payload}}, nil
 }
 
 func TestGolden(t *testing.T) {
