@@ -55,11 +55,10 @@ func newID(s *Scenario, now time.Time) string {
 
 // Run plays a drill and gives its result, signed, when it is over. When ctx ends, a live drill is aborted, and its result says so.
 func (d *Desk) Run(ctx context.Context, a Ask) (*Result, []byte, error) {
-	id, wait, err := d.begin(ctx, a)
+	_, wait, err := d.begin(ctx, a)
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = id
 	return wait(ctx)
 }
 
@@ -97,7 +96,11 @@ func (d *Desk) begin(ctx context.Context, a Ask) (string, func(context.Context) 
 		}
 		play = func(ctx context.Context) (*Result, error) { return Simulate(ctx, a.Scenario, o) }
 	case Shadow:
-		play = func(ctx context.Context) (*Result, error) { return d.shadow(ctx, a, o) }
+		w, err := d.shadowWorld(ctx, &a, o.Ran)
+		if err != nil {
+			return "", nil, err
+		}
+		play = func(ctx context.Context) (*Result, error) { return d.shadow(ctx, w, a, o) }
 	case Live:
 		if play, err = d.live(a, o, &start); err != nil {
 			return "", nil, err
@@ -112,6 +115,7 @@ func (d *Desk) begin(ctx context.Context, a Ask) (string, func(context.Context) 
 	}
 	return o.ID, func(ctx context.Context) (*Result, []byte, error) {
 		r, err := play(ctx)
+		broke := err
 		if err != nil {
 			r = o.result(&a.Scenario, a.Mode)
 			r.Aborted, r.Checks, r.Measures = plain(err.Error()), []Check{}, []string{}
@@ -120,10 +124,10 @@ func (d *Desk) begin(ctx context.Context, a Ask) (string, func(context.Context) 
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keeping)
 		defer cancel()
 		envelope, kept := keep(last, d.Log, a.Tenant, r, key)
-		if err == nil {
-			err = kept
+		if broke != nil {
+			return nil, nil, broke
 		}
-		return r, envelope, err
+		return r, envelope, kept
 	}, nil
 }
 

@@ -63,19 +63,27 @@ func (s *Scenario) moments() []time.Duration {
 	return slices.Compact(out)
 }
 
-// say describes a loss for people.
-func (l *Loss) say() string {
+// who describes for people what a loss is about.
+func (l *Loss) who() string {
 	var who []string
 	for _, w := range []struct{ name, value string }{{"endpoint", l.Endpoint}, {"model", l.Model}, {"of", l.Lab}, {"at", l.Vendor}, {"on the machines of", l.Cloud}, {"in", strings.Join(l.Regions, ", ")}, {"on", l.Hardware}, {"all that hangs on", l.Ancestor}} {
 		if w.value != "" {
 			who = append(who, w.name+" "+w.value)
 		}
 	}
+	return strings.Join(who, " ")
+}
+
+// say describes a loss for people.
+func (l *Loss) say() string {
 	what := l.words()
 	if l.Share < 1 {
 		what += " for " + percent(l.Share) + " of the calls"
 	}
-	return strings.TrimSpace(strings.Join(who, " ")+": "+what) + ", " + l.From.String() + " to " + l.To.String()
+	if who := l.who(); who != "" {
+		what = who + ": " + what
+	}
+	return what + ", " + l.From.String() + " to " + l.To.String()
 }
 
 func (l *Loss) words() string {

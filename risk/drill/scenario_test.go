@@ -55,7 +55,7 @@ func TestWorldRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		least: "needs workloads",
 		least + "workloads: [{name: a, model: nothing}]\n":                                                                   "the workload a",
-		strings.Replace(least, "azure", "nobody", 1) + "workloads: [{name: a, model: gpt-5.4}]\n":                            "nothing here is lost by this entry",
+		strings.Replace(least, "azure", "nobody", 1) + "workloads: [{name: a, model: gpt-5.4}]\n":                            "this entry loses nothing: there is no endpoint at nobody",
 		least + "aliases: {chat: [nothing/at/all]}\nworkloads: [{name: a, model: chat}]\n":                                   "neither an endpoint nor a model",
 		"id: own\ntitle: x\nlose: [{what: clause, clause: a/b, to: 1h}]\nworkloads: [{name: a, model: gpt-5.4}]\n":           "there is no clause a/b",
 		least + "contracts: [{id: c, clauses: [{id: x, kind: strange, text: y}]}]\nworkloads: [{name: a, model: gpt-5.4}]\n": "the contract at line 6",

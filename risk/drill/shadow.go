@@ -24,10 +24,10 @@ var measuredShadow = []string{
 	"Breaches are alternates that the contracts deny, judged once more after the decision. Time to recover, retries and effects are not measured in this mode.",
 }
 
-// shadow decides recorded calls again without what is lost.
-func (d *Desk) shadow(ctx context.Context, a Ask, o Order) (*Result, error) {
+// shadowWorld is the installation as a shadow drill sees it: its catalog, and the contracts of now.
+func (d *Desk) shadowWorld(ctx context.Context, a *Ask, now time.Time) (*world, error) {
 	s := a.Scenario
-	s.Start = o.Ran
+	s.Start = now
 	w := &world{Scenario: &s, catalog: d.Catalog()}
 	var book placement.Book
 	var err error
@@ -36,11 +36,13 @@ func (d *Desk) shadow(ctx context.Context, a Ask, o Order) (*Result, error) {
 			return nil, err
 		}
 	}
-	if err := w.open(book); err != nil {
-		return nil, err
-	}
+	return w, w.open(book)
+}
+
+// shadow decides recorded calls again without what is lost.
+func (d *Desk) shadow(ctx context.Context, w *world, a Ask, o Order) (*Result, error) {
 	span := ledger.Span{Tenant: a.Tenant, Since: or(a.Since, o.Ran.Add(-30*24*time.Hour)), Until: o.Ran}
-	r := o.result(&s, Shadow)
+	r := o.result(w.Scenario, Shadow)
 	r.Measures = measuredShadow
 	x := newShade(w)
 	calls := func(fn func(ledger.Recorded) error) error {
@@ -56,7 +58,7 @@ func (d *Desk) shadow(ctx context.Context, a Ask, o Order) (*Result, error) {
 		return nil, err
 	}
 	x.fill(r, span)
-	r.judge(&s)
+	r.judge(w.Scenario)
 	return r, nil
 }
 

@@ -68,7 +68,7 @@ func (w *world) open(book placement.Book) error {
 	for i := range w.Lose {
 		l := &w.Lose[i]
 		if l.What != Clause && !w.hits(l) {
-			return decouple.Errorf(decouple.Invalid, "%s:%d: nothing here is lost by this entry: no endpoint is %s", w.ID, l.line, l.say())
+			return decouple.Errorf(decouple.Invalid, "%s:%d: this entry loses nothing: there is no endpoint %s; `decouple endpoints ls` lists those of an installation, `decouple sim` those of the simulated world", w.ID, l.line, l.who())
 		}
 	}
 	w.calm.why = "the contracts as they are"
