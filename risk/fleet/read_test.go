@@ -2,6 +2,7 @@ package fleet_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,39 @@ func TestDefaultPlan(t *testing.T) {
 	p.Scale(1000, true)
 	if n := p.Expected(); n != 1000 || p.Span != 2*time.Hour {
 		t.Errorf("widened, it has %f runs in %s", n, p.Span)
+	}
+}
+
+// TestDocumentedPlan wants the plan of docs/simulate.md to be one that is read and can be played.
+func TestDocumentedPlan(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/simulate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "## The plan\n")
+	var text strings.Builder
+	for line := range strings.Lines(rest) {
+		if code, ok := strings.CutPrefix(line, "    "); ok {
+			text.WriteString(code)
+		} else if text.Len() > 0 {
+			break
+		}
+	}
+	p, err := fleet.Read("docs/simulate.md", []byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Workloads) != 1 || len(p.Faults) != 1 || len(p.Without) != 1 || p.Clouds[1].Name != "azure" || p.Workloads[0].Grow.B != 4000 || !p.Workloads[0].Begun {
+		t.Errorf("it is read as %+v", p)
+	}
+	p.Scale(20, false)
+	cat, err := p.Models()
+	if err != nil || !slices.Contains(cat.Endpoints["azure/eastus2/gpt-5.4"].Labels, "training=none") {
+		t.Errorf("its catalog has the labels %v (%v)", cat.Endpoints["azure/eastus2/gpt-5.4"].Labels, err)
+	}
+	if w := run(t, p).Workloads[0]; w.Runs != 20 || w.OK == 0 {
+		t.Errorf("%d runs, %d calls answered", w.Runs, w.OK)
 	}
 }
 

@@ -21,10 +21,12 @@ func (p *Plan) Under(book placement.Book) error {
 		}
 	}
 	for at := time.Duration(0); ; {
-		b, why := book, "the contracts as they hold then"
+		b, why := book, "the contracts of "+p.Start.Add(at).UTC().Format("2 January 2006")
 		for _, g := range p.Without {
 			if g.At <= at {
 				b = without(b, g.Without)
+			}
+			if g.At == at {
 				why = or(g.Why, strings.Join(g.Without, ", ")+" has fallen away")
 			}
 		}
@@ -41,8 +43,8 @@ func (p *Plan) Under(book placement.Book) error {
 	}
 }
 
-// after is for how long after the last run has come contracts are looked up.
-const after = 24 * time.Hour
+// after is for how long after the last run has come contracts are looked up: those under way go on.
+const after = time.Hour
 
 // nextChange is when another policy holds; 0 is never within the plan.
 func (p *Plan) nextChange(policy *placement.Policy, at time.Duration) time.Duration {

@@ -45,6 +45,7 @@ type run struct {
 	tries  int // of the present step, by whoever makes it
 	out    int64
 	signed bool
+	held   bool
 }
 
 // findWorks makes the workloads ready.
@@ -149,6 +150,7 @@ func (f *fleet) ask(r *run) {
 		f.stopped(r, p)
 		return
 	}
+	r.held = false
 	c := f.newCall(r)
 	c.need.Endpoints, c.need.Refused = p.endpoints, p.refused
 	w.row.Calls++
@@ -162,7 +164,10 @@ func (f *fleet) stopped(r *run, p *permit) {
 	w := r.w
 	f.callNo++
 	if len(p.held) > 0 && !r.signed {
-		w.row.Held++
+		if !r.held { // and not yet
+			w.row.Held++
+		}
+		r.held = true
 		f.mix(loops, r.no, -1, 1)
 		f.tell(Event{Kind: Held, Workload: int(w.i), Run: r.no, Call: f.callNo, Why: p.why})
 		if w.SignOff > 0 {
