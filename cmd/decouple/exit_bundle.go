@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"decouple.dev/decouple"
-	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/postgres"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/risk/exit"
@@ -43,22 +44,75 @@ func (a *app) carried(ctx context.Context) (carrier, string, error) {
 	return r, "sqlite", err
 }
 
-// noting does something as the owner of the journal, if nobody else is; what it would have noted is then said instead.
-func (a *app) noting(ctx context.Context, doing string, do func(journal.Store) error) error {
+// settleFirst has what the gateway has spent and not journaled yet journaled, if no other process writes the journal.
+func (a *app) settleFirst(ctx context.Context) error {
+	err := a.owning(ctx, func(o *owner) error { return o.ledger.Flush(ctx) })
+	if decouple.KindOf(err) == decouple.Conflict {
+		a.say("note: another process writes the journal: what it settles within the last second may be missing")
+		return nil
+	}
+	return err
+}
+
+// noting notes a bundle in the journal, or beside it if another process writes it.
+func (a *app) noting(ctx context.Context, kind decouple.EventKind, s exit.Summary) error {
+	err := a.owning(ctx, func(o *owner) error { return exit.Note(ctx, o.store, kind, s, me) })
+	if decouple.KindOf(err) != decouple.Conflict {
+		return err
+	}
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	o, err := a.own(ctx, dir, plan{doing: doing})
-	if decouple.KindOf(err) == decouple.Conflict {
-		a.say("note: another process writes the journal: what it settles within the last second may be missing, and this is not noted in it")
-		return nil
-	}
+	line, err := json.Marshal(exit.NoteOf(kind, s, time.Now()))
 	if err != nil {
 		return err
 	}
-	err = errors.Join(o.ledger.Flush(ctx), do(o.store))
-	return errors.Join(err, o.close())
+	f, err := os.OpenFile(filepath.Join(dir, notesFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err == nil {
+		_, err = f.Write(append(line, '\n'))
+		err = errors.Join(err, f.Sync(), f.Close())
+	}
+	if err != nil {
+		return decouple.Errorf(decouple.Unavailable, "what was done cannot be noted: %w", err)
+	}
+	return nil
+}
+
+// notesFile is where a data folder keeps notes of bundles that the journal could not take.
+const notesFile = "exit-notes.jsonl"
+
+// notedBeside reads those notes.
+func (a *app) notedBeside() ([]exit.BundleNote, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, notesFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var out []exit.BundleNote
+	for line := range bytes.Lines(b) {
+		var n exit.BundleNote
+		if json.Unmarshal(line, &n) == nil { // one that was cut by a crash is none
+			out = append(out, n)
+		}
+	}
+	return out, err
+}
+
+// owning does something as the owner of the journal. Conflict says that another process is.
+func (a *app) owning(ctx context.Context, do func(*owner) error) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	o, err := a.own(ctx, dir, plan{doing: "decouple exit"})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(o), o.close())
 }
 
 // exitProgress says every two seconds how far something is.
@@ -129,7 +183,7 @@ func (a *app) bundle(ctx context.Context, out string, quiet bool) (exit.Summary,
 		return exit.Summary{}, err
 	}
 	// What the gateway has spent and not journaled yet is journaled first.
-	if err := a.noting(ctx, "decouple exit bundle", func(journal.Store) error { return nil }); err != nil {
+	if err := a.settleFirst(ctx); err != nil {
 		return exit.Summary{}, errors.Join(err, log.Close())
 	}
 	cfg, err := a.exitConfig(log, kind, quiet)
@@ -141,7 +195,7 @@ func (a *app) bundle(ctx context.Context, out string, quiet bool) (exit.Summary,
 	if err = errors.Join(err, log.Close()); err != nil {
 		return s, err
 	}
-	return s, a.noting(ctx, "decouple exit bundle", func(j journal.Store) error { return exit.Note(ctx, j, exit.Bundled, s, me) })
+	return s, a.noting(ctx, exit.Bundled, s)
 }
 
 // public is the key that bundles are checked with: of a file, or else this installation's own.
@@ -237,7 +291,7 @@ func (a *app) noteVerified(ctx context.Context, s exit.Summary) error {
 	if own, err := a.public(""); err != nil || own.ID() != s.Key {
 		return nil
 	}
-	return a.noting(ctx, "decouple exit verify", func(j journal.Store) error { return exit.Note(ctx, j, exit.Verified, s, me) })
+	return a.noting(ctx, exit.Verified, s)
 }
 
 func newExitImport(a *app) *cobra.Command {

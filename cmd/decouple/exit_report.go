@@ -67,9 +67,13 @@ Each point is ready or a gap.
 			if err != nil {
 				return err
 			}
+			beside, err := a.notedBeside()
+			if err != nil {
+				return err
+			}
 			var r exit.Report
 			err = a.audited(c.Context(), m, func(log journal.Reader, cat *catalog.Catalog, book *registry.Contracts) (err error) {
-				r, err = exit.NewReport(c.Context(), exit.Input{Log: log, Catalog: cat, Contracts: book, Key: key.Public(), Program: version, Since: from, Now: time.Now()})
+				r, err = exit.NewReport(c.Context(), exit.Input{Log: log, Catalog: cat, Contracts: book, Key: key.Public(), Program: version, Since: from, Now: time.Now(), Notes: beside})
 				return err
 			})
 			if err != nil {

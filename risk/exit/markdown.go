@@ -12,7 +12,7 @@ import (
 // Markdown is the report for people.
 func (r *Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# How ready we are to leave\n\nMade %s by Decouple %s, of the journal as far as position %d", r.Made.Format(time.RFC3339), r.Program, r.Head)
+	fmt.Fprintf(&b, "# How ready we are to leave\n\nMade %s by Decouple %s, of the journal as far as position %d", r.Made.Format(time.RFC3339), cmp.Or(r.Program, "(a build without a version)"), r.Head)
 	if !r.Since.IsZero() {
 		fmt.Fprintf(&b, "; calls count from %s on", r.Since.Format(time.DateOnly))
 	}

@@ -35,9 +35,21 @@ func exitStream() decouple.Stream {
 	return decouple.Stream{Tenant: decouple.LocalTenant, Kind: StreamExit, ID: "bundles"}
 }
 
+func notedOf(s Summary) noted {
+	return noted{s.ID, filepath.Base(s.Path), s.Manifest.Made, s.Manifest.Head, s.Bytes, s.Manifest.Counts.Events, s.Manifest.Counts.Runs, s.Key}
+}
+
+// NoteOf is a note of a bundle that is kept elsewhere than in the journal.
+func NoteOf(kind decouple.EventKind, s Summary, at time.Time) BundleNote {
+	return BundleNote{What: words[kind], At: at.UTC().Truncate(time.Second), noted: notedOf(s)}
+}
+
+// words are the kinds of event as reports have them.
+var words = map[decouple.EventKind]string{Bundled: "bundled", Verified: "verified"}
+
 // Note notes in the journal that a bundle was made or verified.
 func Note(ctx context.Context, log journal.Log, kind decouple.EventKind, s Summary, by decouple.Actor) error {
-	b, err := json.Marshal(noted{s.ID, filepath.Base(s.Path), s.Manifest.Made, s.Manifest.Head, s.Bytes, s.Manifest.Counts.Events, s.Manifest.Counts.Runs, s.Key})
+	b, err := json.Marshal(notedOf(s))
 	if err != nil {
 		return decouple.Errorf(decouple.Internal, "a note of a bundle cannot be written: %w", err)
 	}

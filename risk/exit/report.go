@@ -120,6 +120,7 @@ type Input struct {
 	Program   string
 	Since     time.Time
 	Now       time.Time
+	Notes     []BundleNote // that are not in the journal, as another process wrote it
 }
 
 // NewReport reads the journal and says how ready the installation is to leave.
@@ -199,7 +200,7 @@ func (r *Report) accounts(cat *catalog.Catalog) {
 }
 
 // kept counts what the journal keeps, and finds the bundles that were noted.
-func (r *Report) kept(ctx context.Context, log pinned, _ Input) error {
+func (r *Report) kept(ctx context.Context, log pinned, in Input) error {
 	sums, subjects := map[streamKind]*Kept{}, map[streamKind]map[decouple.SubjectID]bool{}
 	r.Bundles = []BundleNote{}
 	err := (&folder{log: log}).each(ctx, "", func(e decouple.Event) error {
@@ -212,7 +213,7 @@ func (r *Report) kept(ctx context.Context, log pinned, _ Input) error {
 			subjects[k][e.Subject] = true
 		}
 		if e.Kind == Bundled || e.Kind == Verified {
-			n := BundleNote{What: map[decouple.EventKind]string{Bundled: "bundled", Verified: "verified"}[e.Kind], At: e.Time}
+			n := BundleNote{What: words[e.Kind], At: e.Time}
 			if err := json.Unmarshal(e.Payload, &n.noted); err != nil {
 				return decouple.Errorf(decouple.Internal, "the event %s cannot be read: %w", e.ID, err)
 			}
@@ -220,6 +221,8 @@ func (r *Report) kept(ctx context.Context, log pinned, _ Input) error {
 		}
 		return nil
 	})
+	r.Bundles = append(r.Bundles, in.Notes...)
+	slices.SortStableFunc(r.Bundles, func(a, b BundleNote) int { return a.At.Compare(b.At) })
 	r.Rest = []Kept{}
 	for k, s := range sums {
 		s.Subjects = len(subjects[k])
@@ -321,12 +324,12 @@ func (r *Report) openRuns(ctx context.Context, log pinned, _ Input) error {
 // points are the questions of an auditor with their answers.
 func (r *Report) points(now time.Time) []Point {
 	return []Point{r.rehearsed(now), r.recovery(), r.substitutes(), r.verified(now), r.regions(), {
-		"Which keys have to be revoked?", fmt.Sprintf("%d keys are in force here, and calls were made with %d accounts at vendors.", len(r.Keys), len(r.Accounts)), true,
+		"Which keys have to be revoked?", fmt.Sprintf("Keys in force here: %d. Accounts at vendors that calls were made with: %d.", len(r.Keys), len(r.Accounts)), true,
 	}, r.notices(), r.forfeited(), r.unfinished()}
 }
 
 func (r *Report) rehearsed(now time.Time) Point {
-	p := Point{Question: "Was the loss of each vendor rehearsed, and when?", Answer: "No drill has been run: `decouple drill` does."}
+	p := Point{Question: "Was the loss of each vendor rehearsed, and when?", Answer: "No drill has been run; decouple drill runs one."}
 	latest := map[string]Drill{}
 	for _, d := range r.Drills {
 		latest[d.Scenario] = d
@@ -389,7 +392,7 @@ func (r *Report) substitutes() Point {
 const fresh = 92 * 24 * time.Hour
 
 func (r *Report) verified(now time.Time) Point {
-	p := Point{Question: "When was the last bundle verified?", Answer: "No bundle of this installation was verified here: `decouple exit bundle` and `decouple exit verify` do."}
+	p := Point{Question: "When was the last bundle verified?", Answer: "No bundle of this installation was verified here; decouple exit bundle and decouple exit verify do."}
 	for _, b := range r.Bundles {
 		if b.What == "verified" {
 			p.Ready = now.Sub(b.At) < fresh
@@ -411,7 +414,11 @@ func (r *Report) regions() Point {
 	if len(r.Data) == 0 {
 		return Point{"Where does the data go?", "No call has been recorded.", true}
 	}
-	return Point{"Where does the data go?", fmt.Sprintf("To %s; of %d calls it is not known, as their endpoint may answer from anywhere.", cmp.Or(strings.Join(slices.Sorted(maps.Keys(places)), ", "), "no place that is known"), unknown), unknown == 0}
+	p := Point{"Where does the data go?", "To " + cmp.Or(strings.Join(slices.Sorted(maps.Keys(places)), ", "), "no place that is known") + ".", unknown == 0}
+	if unknown > 0 {
+		p.Answer += fmt.Sprintf(" Of %d calls it is not known, as their endpoint may answer from anywhere.", unknown)
+	}
+	return p
 }
 
 func (r *Report) notices() Point {
