@@ -188,6 +188,7 @@ func (c *call) ruled(s *ledger.Settlement) {
 	defer c.mu.Unlock()
 	if v, ok := c.judge.(versioned); ok {
 		s.Policy = v.Version()
+		s.Signed = c.want.Signed
 	}
 	for i := range c.need.Refused {
 		if r := &c.need.Refused[i]; r.Clauses != nil {

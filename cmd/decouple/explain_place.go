@@ -117,6 +117,7 @@ func (a *app) pastText(p api.PastCall) string {
 		policy = "none"
 	}
 	line("contracts", "version "+policy+" decided")
+	line("signed off", strings.Join(c.Signed, ", "))
 	for _, r := range c.Refused {
 		line("refused", r.Endpoint+" ("+strings.Join(r.Clauses, ", ")+")")
 	}

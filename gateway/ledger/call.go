@@ -117,6 +117,7 @@ type Settlement struct {
 	Decision string        // the id of the router's decision
 	Won      int           // the attempt that answered, from 1; 0 is none, or not known
 	Policy   string        // the version of the contracts that decided where it may go; empty is that there were none
+	Signed   []string      // clauses that a person had signed off for its run, beside those for everybody
 	Refused  []Refused     // endpoints where it might not; what is kept of them is bounded, and is told again by the contracts of the time
 }
 
@@ -220,6 +221,17 @@ func (s Settlement) check() error {
 		return decouple.Errorf(decouple.Invalid, "a settlement names a decision, an outcome or a version of contracts that is longer than %d bytes or not plain text", maxText)
 	}
 	return nil
+}
+
+// signed is as much of what was signed off as a record holds.
+func (s Settlement) signed() []string {
+	room := maxRefused / 2
+	for i, c := range s.Signed {
+		if room -= len(c) + 4; room < 0 || !isName(c) {
+			return s.Signed[:i]
+		}
+	}
+	return s.Signed
 }
 
 // kept is as much of what was refused as a record holds: never so much that a call could not be settled.

@@ -40,6 +40,7 @@ type Recorded struct {
 	Took     time.Duration      `json:"took_ns"`
 	Outcome  Outcome            `json:"outcome"`
 	Policy   string             `json:"policy,omitempty"` // the version of the contracts that decided where it may go
+	Signed   []string           `json:"signed,omitempty"` // clauses that a person had signed off for its run
 	Refused  []Refused          `json:"refused,omitempty"`
 	Decision string             `json:"decision,omitempty"`
 	Trace    decouple.TraceID   `json:"trace,omitempty"`
@@ -170,7 +171,7 @@ func callsOf(e decouple.Event) ([]storedCall, origin, error) {
 func (c *storedCall) recorded() Recorded {
 	r := Recorded{
 		ID: c.ID, Tenant: c.Tenant, Key: c.Key, Team: c.Team, Agent: c.Agent, Run: c.Run, Door: c.Door, Asked: c.Model, Class: c.Class, Labels: c.Labels, At: c.began(), First: time.Duration(c.First) * time.Microsecond,
-		Took: time.Duration(c.Took) * time.Microsecond, Outcome: c.Outcome, Policy: c.Policy, Refused: c.Refused, Trace: c.Trace, Decision: c.Decision,
+		Took: time.Duration(c.Took) * time.Microsecond, Outcome: c.Outcome, Policy: c.Policy, Signed: c.Signed, Refused: c.Refused, Trace: c.Trace, Decision: c.Decision,
 	}
 	for i := range c.Lines {
 		l := &c.Lines[i]

@@ -38,6 +38,7 @@ func TestCalls(t *testing.T) {
 	s.Lines[0].Attempt, s.Lines[0].Usage.Cached = 1, 5
 	s.Lines = append(s.Lines, ledger.Line{Attempt: 2, Endpoint: "aws/y", Model: "gpt", Source: ledger.Unknown, Usage: decouple.Usage{TokensIn: 1, Cost: 1}})
 	s.Won, s.Policy, s.Decision, s.First = 1, "0123abcd", c.ID, time.Millisecond
+	s.Signed = []string{"quarrel/runtime"}
 	s.Refused = []ledger.Refused{{Endpoint: "us/z", Clauses: []string{"house/eu-only", "house/no-training"}}, {Endpoint: "us/q"}}
 	do(t, l, c, s)
 	other := call("other", 1, 1)
@@ -47,7 +48,7 @@ func TestCalls(t *testing.T) {
 	err := l.Calls(t.Context(), ledger.Span{Tenant: "acme"}, func(c ledger.Recorded) error { got = append(got, c); return nil })
 	want := []ledger.Recorded{{
 		ID: c.ID, Decision: c.ID, Tenant: "acme", Key: "k1", Team: "search", Agent: "researcher", Run: "r1", Door: ledger.Chat, Asked: "smart", Class: "batch", Labels: c.Labels, Endpoint: "azure/x", Model: "gpt",
-		Usage: decouple.Usage{TokensIn: 8, TokensOut: 3, Cost: 43, Cached: 5, Estimated: true}, First: time.Millisecond, Took: time.Second, Outcome: ledger.OK, Policy: "0123abcd", Refused: s.Refused,
+		Usage: decouple.Usage{TokensIn: 8, TokensOut: 3, Cost: 43, Cached: 5, Estimated: true}, First: time.Millisecond, Took: time.Second, Outcome: ledger.OK, Policy: "0123abcd", Signed: s.Signed, Refused: s.Refused,
 	}}
 	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(ledger.Recorded{}, "At", "Lines")); d != "" || err != nil {
 		t.Errorf("%s, %v", d, err)
@@ -151,7 +152,7 @@ func TestCallsOfHistory(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	want := []ledger.Refused{{Endpoint: "openai/gpt-5.4", Clauses: []string{"house/eu-only"}}}
-	if c := got[3]; c.Endpoint != "azure/swedencentral/gpt-5.4" || len(c.Labels) != 1 || c.Labels[0] != "eu-personal" || c.Policy != "9f86d081884c" || cmp.Diff(want, c.Refused) != "" {
+	if c := got[3]; c.Endpoint != "azure/swedencentral/gpt-5.4" || len(c.Labels) != 1 || c.Labels[0] != "eu-personal" || c.Policy != "9f86d081884c" || len(c.Signed) != 1 || c.Signed[0] != "quarrel/runtime" || cmp.Diff(want, c.Refused) != "" {
 		t.Errorf("%+v", c)
 	}
 	if c, err := ledger.Find(t.Context(), store, "acme", "d1"); err != nil || c.ID != "r1/3/1" {

@@ -66,6 +66,7 @@ type storedCall struct {
 	Decision string       `json:"decision,omitempty"`
 	Won      int          `json:"won,omitempty"`
 	Policy   string       `json:"policy,omitempty"`
+	Signed   []string     `json:"signed,omitempty"`
 	Refused  []Refused    `json:"refused,omitempty"`
 }
 
@@ -284,6 +285,7 @@ func appendSettle(b []byte, e *Entry, n int64, s *Settlement) []byte {
 	f.text("decision", s.Decision)
 	f.number("won", int64(s.Won))
 	f.text("policy", s.Policy)
+	f.texts("signed", s.signed())
 	if refused := s.kept(); len(refused) > 0 {
 		f.name("refused")
 		for i := range refused {

@@ -12,7 +12,7 @@ import (
 
 // Asked is a recorded call as a question, as of when it was made and by what was known then.
 func Asked(c ledger.Recorded) Question {
-	q := Question{Model: c.Asked, Class: c.Class, Labels: c.Labels, Team: c.Team, Agent: string(c.Agent), Key: c.Key, When: placement.Moment{AsOf: c.At, Known: c.At}}
+	q := Question{Model: c.Asked, Class: c.Class, Labels: c.Labels, Team: c.Team, Agent: string(c.Agent), Key: c.Key, Signed: c.Signed, When: placement.Moment{AsOf: c.At, Known: c.At}}
 	if q.Class == "" && c.Run == "" {
 		q.Class = gateway.StatelessAPI
 	}

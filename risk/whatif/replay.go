@@ -178,7 +178,7 @@ func (r *Replay) row(c ledger.Recorded, o *outlook, to string, effect placement.
 
 // outlook judges a call at all its places, or remembers it of one that was alike.
 func (r *Replay) outlook(c ledger.Recorded) *outlook {
-	key := strings.Join([]string{c.Asked, c.Class, string(c.Run[:min(1, len(c.Run))]), strings.Join(c.Labels, "\x01"), c.Team, string(c.Agent), c.Key, c.Endpoint, c.Model}, "\x00")
+	key := strings.Join([]string{c.Asked, c.Class, string(c.Run[:min(1, len(c.Run))]), strings.Join(c.Labels, "\x01"), strings.Join(c.Signed, "\x01"), c.Team, string(c.Agent), c.Key, c.Endpoint, c.Model}, "\x00")
 	if o := r.memo[key]; o != nil {
 		return o
 	}

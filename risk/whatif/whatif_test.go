@@ -65,6 +65,20 @@ clauses:
   - {id: minimum, kind: min_commit, text: We buy a lot., binds: {vendor: azure}, amount: 1_000, valid: {from: 2026-06-01, to: 2026-07-01}}
 `
 
+const quarrel = `id: quarrel
+confidence: signed
+clauses:
+  - id: training
+    kind: exclusive_host
+    text: Training is at one cloud, or at two.
+    classes: [training]
+    binds: {lab: openai}
+    host: [moon]
+    readings:
+      - {reads: deny, by: one, text: At one., confidence: reported}
+      - {reads: allow, by: the other, text: At two., confidence: reported}
+`
+
 func names(a whatif.Answer) []string {
 	var out []string
 	for _, e := range a.Endpoints {
@@ -262,6 +276,13 @@ func TestPast(t *testing.T) {
 	a, err := whatif.Past(cat, policy(t, then, house), made("azure/eu", "lead", "batch", now, "personal"))
 	if err != nil || a.Chosen != "azure/eu" || a.Verdict != placement.Allow || !a.AsOf.Equal(now) || len(a.Endpoints) != 4 {
 		t.Errorf("%+v %v", a, err)
+	}
+	held := made("azure/us", "trainer", "training", now)
+	for want, signed := range map[placement.Verdict][]string{placement.Disputed: nil, placement.Allow: {"quarrel/training"}} {
+		held.Signed = signed
+		if a, err := whatif.Past(cat, policy(t, then, quarrel), held); err != nil || a.Verdict != want {
+			t.Errorf("signed off %v: %+v %v", signed, a, err)
+		}
 	}
 	gone := made("gone/nowhere", "lead", "batch", now, "personal")
 	gone.Asked = "an-alias-that-is-gone"
