@@ -202,6 +202,11 @@ func TestGrades(t *testing.T) {
 	if again := vendor(t, exposure.Assess(fresh), "anthropic"); point(again, "drill") != 20 || point(again, "parity") != 15 || again.Points <= g.Points {
 		t.Errorf("anthropic, rehearsed: %+v", again)
 	}
+	for _, k := range exposure.Assess(fresh).Workloads {
+		if k.Name == "agent claims" && (k.Grade.Points < 60 || k.Grade.Mark != "D" || !strings.Contains(k.Grade.Cap, "without lab:anthropic the critical workload agent claims")) {
+			t.Errorf("a critical workload that one lab is behind: %+v", k.Grade)
+		}
+	}
 	fresh.Drills[1].Mode = exposure.Simulated
 	simulated := exposure.Assess(fresh)
 	if again := vendor(t, simulated, "anthropic"); point(again, "drill") != 10 || removal(t, simulated, "seller:anthropic").Basis != exposure.Computed {
@@ -213,7 +218,7 @@ func TestGrades(t *testing.T) {
 	}
 	fresh.Drills = fresh.Drills[:2]
 	fresh.Drills[1].Duplicated = 1
-	if broke := vendor(t, exposure.Assess(fresh), "anthropic"); broke.Mark < "E" || broke.Cap == "" {
+	if broke := vendor(t, exposure.Assess(fresh), "anthropic"); broke.Mark < "E" || broke.Cap == "" || point(broke, "drill") != 0 {
 		t.Errorf("a drill that did an effect twice: %+v", broke)
 	}
 	sum := 0

@@ -237,6 +237,8 @@ func TestQuotations(t *testing.T) {
 		"> The key is replaced every 90 days.":                                             {true, true},
 		`{"answer":"90 days","quotes":["The key is replaced every 90 days."]}`:             {true, true},
 		`{"quotes":[{"note":"s","text":"The key is replaced every 90 days."}],"note":"x"}`: {true, true},
+		`"the key is replaced every 90 days."`:                                             {false, true},
+		`"The key  is replaced every 90 days."`:                                            {false, true},
 		`{"quote":"It is held outside."}`:                                                  {true, false},
 		`"The key is replaced each 90 days."`:                                              {false, true},
 		`The key is replaced every 90 days.`:                                               {false, false},
