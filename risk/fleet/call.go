@@ -38,7 +38,7 @@ func (f *fleet) newCall(r *run) *call {
 	*c = call{r: r, i: i, no: f.callNo, policy: f.changes, began: f.now}
 	c.need = route.Need{
 		ID: strconv.FormatUint(c.no, 36), Alias: w.alias, TokensIn: r.in, MaxOut: w.MaxOut, Tenant: w.Tenant, Key: r.key, Priority: max(w.Priority, w.alias.Priority),
-		Deadline: f.clock.Add(or(w.Deadline, f.Router.Patience.Call)), Sticky: r.sticky, Tried: tried, Stream: w.Stream,
+		Deadline: f.clock.Add(or(w.Deadline, f.Router.Patience.Call)), Sticky: r.sticky, Tried: tried, Stream: w.Stream, Prefer: w.prefer,
 	}
 	return c
 }

@@ -14,6 +14,7 @@ const (
 	wakes                    // somebody who waits can perhaps be served
 	changes                  // another policy holds
 	watches                  // progress is told
+	tallies                  // promised shares are counted
 )
 
 // entry is something that will happen.

@@ -24,7 +24,13 @@ type fleet struct {
 	reached map[reach]int32 // targets by what reaches a cloud: of the independent check
 	policy  Policy
 	changes int // of the policy, so far
-	words   map[refusal]judged
+
+	shares   []placement.Share // that the policy promises
+	behind   []string          // those that are not kept
+	counting bool
+	begun    bool
+	idlers   int // in the calendar
+	words    map[refusal]judged
 
 	cal      calendar
 	now      int64     // nanoseconds since the start
@@ -106,10 +112,12 @@ func (f *fleet) happen(e entry) {
 	case changes:
 		f.change(&f.Policies[e.ref])
 	case watches:
+		f.idlers--
 		f.Progress(Span{time.Duration(f.now), f.Span}, f.size)
-		if len(f.cal.heap) > 0 {
-			f.cal.add(entry{at: f.now + int64(f.Slice), what: watches})
-		}
+		f.idle(entry{at: f.now + int64(f.Slice), what: watches})
+	case tallies:
+		f.idlers--
+		f.count()
 	}
 }
 
@@ -178,8 +186,9 @@ func (f *fleet) schedule() {
 		f.expect(w, int32(i), 0)
 	}
 	if f.Progress != nil {
-		f.cal.add(entry{at: int64(f.Slice), what: watches})
+		f.idle(entry{at: int64(f.Slice), what: watches})
 	}
+	f.begun = true
 }
 
 // tell lets the observer see what happened.

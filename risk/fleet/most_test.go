@@ -86,3 +86,48 @@ clauses:
 		t.Error("a clause that is not there falls away")
 	}
 }
+
+// TestPromisesPreferred wants the router to prefer who brings a promised share nearer, as the gateway's does, and nobody else.
+func TestPromisesPreferred(t *testing.T) {
+	t.Parallel()
+	part := map[bool]float64{}
+	for _, promised := range []bool{false, true} {
+		p := fleet.Plan{
+			Seed: 1, Start: start, Span: 20 * time.Minute, Clouds: clouds(t, "azure", "openai"),
+			Overlay: catalog.Overlay{Aliases: map[string]catalog.Alias{"cheap": {Name: "cheap", Strategy: catalog.Cheapest, Targets: []catalog.Target{{Model: "gpt-5.4"}}}}},
+			Workloads: []fleet.Workload{
+				{Name: "w", Model: "cheap", Arrive: fleet.Arrival{Rate: 2}, In: fleet.Always(500), Out: fleet.Always(100), MaxOut: 500, Stream: true},
+				{Name: "other", Class: "batch", Model: "cheap", Arrive: fleet.Arrival{Rate: 0.5}, In: fleet.Always(500), Out: fleet.Always(100), MaxOut: 500, Stream: true},
+			},
+		}
+		policy, err := placement.Compile(placement.Book{Contracts: []placement.Contract{{ID: "c", Clauses: []placement.Clause{{
+			ID: "s", Kind: placement.ShareOf, Text: "Most of it is at OpenAI.", Classes: []string{"stateless_api"},
+			Share: &placement.ShareTerm{Part: 600_000, Of: placement.Calls, By: placement.ByVendor, With: []string{"openai"}, Each: placement.Month},
+		}}}}}, placement.Moment{AsOf: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if promised {
+			p.Policies = []fleet.Change{{Policy: policy}}
+		}
+		p.Progress = func(fleet.Span, fleet.Size) {} // which must not keep the simulation from ending
+		r := run(t, p)
+		s := r.Promises(policy)[0].State
+		part[promised] = float64(s.With) / float64(s.Total)
+		if r.Ended > 25*time.Minute || s.Total != r.Workloads[0].OK {
+			t.Errorf("promised %v: it ended after %s; %d calls of the class count, of %d", promised, r.Ended, s.Total, r.Workloads[0].OK)
+		}
+		var other int64
+		for i, e := range r.Endpoints {
+			if e.Vendor == "openai" {
+				other += r.Workloads[1].Cells[i].Answers
+			}
+		}
+		if share := float64(other) / float64(r.Workloads[1].OK); share > 0.45 {
+			t.Errorf("promised %v: %.2f of another class is there too", promised, share)
+		}
+	}
+	if part[false] > 0.45 || part[true] < 0.58 || part[true] > 0.63 {
+		t.Errorf("%.3f without a promise, %.3f with one of 0.6", part[false], part[true])
+	}
+}

@@ -23,6 +23,7 @@ func (f *fleet) change(c *Change) {
 	f.policy = c.Policy
 	f.changes++
 	f.permitAll()
+	f.promise()
 	f.mix(changes, 0, -1, 0)
 	f.tell(Event{Kind: Changed, Why: c.Why})
 	for _, w := range f.works {

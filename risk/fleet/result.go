@@ -130,7 +130,7 @@ func (f *fleet) result() *Result {
 func (f *fleet) fared(w *work) Workloads {
 	b := w.row
 	x := Workloads{
-		Name: w.Name, Class: w.Class, Team: w.Team, Agent: w.Agent, Model: w.Model, Runs: b.Runs, RunsDone: b.RunsDone, RunsFailed: b.RunsFailed, RunsDenied: b.RunsDenied, RunsHeld: int64(len(w.parked)),
+		Name: w.Name, Class: w.need(nil).Class, Team: w.Team, Agent: w.Agent, Model: w.Model, Runs: b.Runs, RunsDone: b.RunsDone, RunsFailed: b.RunsFailed, RunsDenied: b.RunsDenied, RunsHeld: int64(len(w.parked)),
 		Steps: b.Steps, Calls: b.Calls, OK: b.OK, Failed: b.Failed, Denied: b.Denied, Held: b.Held, Late: b.Late, Waited: b.wait.Count(), Attempts: b.Attempts, Retried: b.Retried,
 		Hedged: b.Hedges, Repeated: b.Repeated, Discarded: b.Wasted, Breaches: b.Breaches, NoAlternate: b.NoAlternate,
 		FirstToken: b.firstToken.Times(), Total: b.total.Times(), Wait: b.wait.Times(), Run: b.runTime.Times(), Failure: b.failTime.Times(),

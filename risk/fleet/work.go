@@ -25,7 +25,8 @@ type work struct {
 	permit   permit // of ordinary runs
 	approved permit // of runs that a person has signed off
 	parked   []int32
-	judged   []int8 // by target, of the independent check: 0 not yet, 1 permitted, 2 not; the same for signed-off runs from len(targets) on
+	prefer   map[catalog.EndpointID]string // that keep a promise
+	judged   []int8                        // by target, of the independent check: 0 not yet, 1 permitted, 2 not; the same for signed-off runs from len(targets) on
 	row      *row
 }
 
