@@ -87,7 +87,7 @@ func (b *Bundle) open(ctx context.Context, by sign.Public, progress func(string,
 	}
 	payload, err := sign.Open(envelope, PayloadType, by)
 	if err != nil {
-		return decouple.Errorf(decouple.KindOf(err), "%s: %w", manifestName, err)
+		return damaged("its %s: %w", manifestName, err)
 	}
 	m, err := parseManifest(payload)
 	if err != nil {
