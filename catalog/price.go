@@ -42,6 +42,27 @@ func (c *Catalog) PriceOf(ep Endpoint, at time.Time) (Price, bool) {
 	return Price{}, false
 }
 
+// PricesOf is the price list of ep in which [Catalog.PriceOf] looks, ascending by date: the first that there is. It is empty where nothing is known, and of the builtin model.
+func (c *Catalog) PricesOf(ep Endpoint) []Price {
+	if list := c.Prices[string(ep.ID)]; len(list) > 0 {
+		return list
+	}
+	for who, n := ep.Provider, 0; who != "" && n < 4; who, n = c.Providers[who].Prices, n+1 {
+		for _, name := range append(spellings(ep.Name), string(ep.Model)) {
+			if list := c.Prices[who+"/"+name]; len(list) > 0 {
+				out := slices.Clone(list)
+				for i := range out {
+					if out[i].Uplift == nil {
+						out[i].Uplift = c.Providers[ep.Provider].Uplift
+					}
+				}
+				return out
+			}
+		}
+	}
+	return nil
+}
+
 // inForce is the newest price that holds at a time.
 func inForce(list []Price, at time.Time) (Price, bool) {
 	for _, p := range slices.Backward(list) {

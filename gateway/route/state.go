@@ -99,7 +99,7 @@ func (s *State) adopt(cat *catalog.Catalog, c catalog.Endpoint) {
 	}
 	e.Endpoint, e.gone = c, false
 	e.context = cat.Models[c.Model].Context
-	e.prices = datedPrices(cat.Prices[c.Provider+"/"+c.Name], c.Region)
+	e.prices = datedPrices(cat.PricesOf(c), c.Region)
 	e.load.resize(c.Limits, float64(s.cfg.Replicas))
 	e.account = s.accountOf(c)
 	e.region = s.regionOf(c)
