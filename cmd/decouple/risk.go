@@ -100,7 +100,7 @@ func (o *owner) risk(ctx context.Context, tenant decouple.TenantID, q api.RiskQu
 			return exposure.Report{}, err
 		}
 	}
-	in := exposure.Input{Catalog: o.catalog, Facts: facts, Since: q.Since, Now: time.Now()}
+	in := exposure.Input{Catalog: o.catalog, Facts: facts, Since: q.Since, Now: time.Now(), Class: gateway.StatelessAPI}
 	in.Place = func(ep catalog.Endpoint) placement.Place { return gateway.PlaceOf(o.catalog, ep) }
 	terms, err := o.contracts.Policy(tenant)
 	if err != nil {

@@ -79,6 +79,7 @@ type Input struct {
 	Catalog *catalog.Catalog
 	Place   func(catalog.Endpoint) placement.Place // an endpoint as contracts speak of it
 	Judge   Judge                                  // nil permits everything, and the report says so
+	Class   string                                 // as which contracts judge calls that name none
 	Flows   []Flow                                 // none: the catalog's aliases are taken for one workload each, and the report says so
 	Facts   Facts
 	Drills  []Drill
@@ -150,7 +151,8 @@ func newWorld(in Input) *world {
 	}
 	flows := in.Flows
 	if len(flows) == 0 {
-		flows, w.basis = assumed(in.Catalog), Assumed
+		w.basis = Assumed
+		flows = slices.DeleteFunc(assumed(in.Catalog), func(f Flow) bool { return w.effect(f, w.stations[f.Endpoint]) != placement.Go })
 	}
 	w.take(flows)
 	return w
@@ -274,7 +276,7 @@ func (w *world) effect(f Flow, s *station) placement.Effect {
 	if e, ok := w.rulings[key]; ok {
 		return e
 	}
-	e := w.Judge.Judge(&placement.Need{Action: placement.CallModel, Class: f.Class, Labels: f.Labels, Team: f.Team, Agent: f.Agent, Key: f.Key}, &s.place).Effect
+	e := w.Judge.Judge(&placement.Need{Action: placement.CallModel, Class: cmp.Or(f.Class, w.Class), Labels: f.Labels, Team: f.Team, Agent: f.Agent, Key: f.Key}, &s.place).Effect
 	w.rulings[key] = e
 	return e
 }

@@ -304,6 +304,12 @@ func TestEmpty(t *testing.T) {
 	if r.Basis != exposure.Assumed || !strings.HasPrefix(r.Notes[0], "No call was recorded") || len(r.Vendors) == 0 {
 		t.Errorf("an empty ledger: %q, %q", r.Basis, r.Notes)
 	}
+	in.Judge = only{"azure"}
+	for _, n := range exposure.Assess(in).Removals {
+		if n.Node.Kind == exposure.OfSeller && n.Node.Name != "azure" {
+			t.Errorf("nothing would go to %s, which the contracts deny", n.Node)
+		}
+	}
 	in.Catalog = &catalog.Catalog{}
 	if r := exposure.Assess(in); !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.HasPrefix(n, "No vendor can be called") }) {
 		t.Errorf("nothing at all: %q", r.Notes)
