@@ -13,6 +13,8 @@ import (
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/journal/postgres"
+	"decouple.dev/decouple/journal/postgres/pgtest"
 	"decouple.dev/decouple/placement"
 )
 
@@ -345,6 +347,38 @@ func TestSites(t *testing.T) {
 		_, err := s.eng.Cancel(t.Context(), decouple.LocalTenant, id, engine.Cancellation{By: "ada"})
 		s.fine(err)
 		s.ended(id)
+	}
+}
+
+// TestSitesOfNodes has two nodes of a shared journal, each at a site of its own: one of the two may work on the runs, and does, whichever is asked first.
+func TestSitesOfNodes(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	s := newStage(t, oneLook, looker(), &testTool{name: "look", effect: decouple.EffectNone})
+	for _, n := range []struct {
+		id    decouple.NodeID
+		rules *rulings
+	}{{"us", &rulings{site: ruling(placement.Stop, "own/eu")}}, {"eu", &rulings{}}} {
+		store, err := postgres.Open(t.Context(), postgres.Config{URL: url, Node: journal.NodeSpec{ID: n.id, Site: decouple.Site{Region: string(n.id)}}, Fleet: true})
+		s.fine(err)
+		t.Cleanup(func() { _ = store.Close() })
+		s.store = store // the last one is looked at
+		s.eng, err = engine.New(engine.Config{Store: store, Model: s.model, Tools: s.tools, Agents: s.set, Contracts: n.rules})
+		s.fine(err)
+		s.serve()
+	}
+	for range 5 {
+		id := s.start("worker", "q", decouple.Envelope{})
+		if end := s.ended(id); end.Cause.Kind != decouple.CauseDone {
+			t.Errorf("it ended as %v", end.Cause)
+		}
+	}
+	rows, err := s.store.Runs(t.Context(), journal.RunFilter{})
+	s.fine(err)
+	for _, r := range rows {
+		if r.Steps != 2 {
+			t.Errorf("%s has %d steps", r.ID, r.Steps)
+		}
 	}
 }
 

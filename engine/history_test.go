@@ -17,6 +17,7 @@ import (
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/journal"
+	"decouple.dev/decouple/journal/postgres/pgtest"
 	"decouple.dev/decouple/journal/sqlite"
 )
 
@@ -50,7 +51,7 @@ var collected struct {
 // TestMain writes a history if it is to.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	code := m.Run()
+	code := pgtest.Main(m)
 	if *updateHistory != "" {
 		var out bytes.Buffer
 		for _, l := range collected.lines {
