@@ -218,7 +218,7 @@ func matches(pattern, path string) bool {
 // until waits until a run's row is as it should be.
 func (s *site) until(bearer string, id decouple.RunID, ok func(api.Run) bool) api.Run {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		r := read[api.Run](s, bearer, "GET", "/api/v1/runs/"+string(id), "")
 		if ok(r) {
