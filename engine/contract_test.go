@@ -336,18 +336,19 @@ func TestSites(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- other.Serve(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	defer cancel()
 	if end := s.ended(id); end.Cause.Kind != decouple.CauseDone {
 		t.Errorf("it ended as %v", end.Cause)
 	}
 	if n := len(strings.Split(s.kinds(id), " ")); n > 6 {
 		t.Errorf("being turned away has written events: %s", s.kinds(id))
 	}
-	if id := s.start("worker", "q", decouple.Envelope{}); true { // one that is canceled ends even where it may not run
-		_, err := s.eng.Cancel(t.Context(), decouple.LocalTenant, id, engine.Cancellation{By: "ada"})
-		s.fine(err)
-		s.ended(id)
-	}
+	cancel()
+	s.fine(<-done)
+	id = s.start("worker", "q", decouple.Envelope{}) // one that is canceled ends even where it may not run
+	_, err = s.eng.Cancel(t.Context(), decouple.LocalTenant, id, engine.Cancellation{By: "ada"})
+	s.fine(err)
+	s.ended(id)
 }
 
 // TestSitesOfNodes has two nodes of a shared journal, each at a site of its own: one of the two may work on the runs, and does, whichever is asked first.
