@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"unicode"
 
 	"decouple.dev/decouple"
 )
@@ -55,6 +56,8 @@ func (h *httpCaller) listed(u *url.URL) error {
 		return decouple.Errorf(decouple.Denied, "an address must not hold a user or a password")
 	case u.Hostname() == "":
 		return decouple.Errorf(decouple.Invalid, "the url names no host")
+	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > unicode.MaxASCII }): // package http would make another name of it
+		return decouple.Errorf(decouple.Invalid, "the host of the url is to be written in ASCII, as it is asked for in DNS (xn--...)")
 	}
 	host := hostOf(u)
 	for _, a := range h.cfg.Allow {

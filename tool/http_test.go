@@ -157,3 +157,27 @@ func TestPublic(t *testing.T) {
 		}
 	}
 }
+
+// TestHTTPForeignLetters writes a host in letters that package http would turn into others: contracts would have been asked about another name than the one that is reached.
+func TestHTTPForeignLetters(t *testing.T) {
+	t.Parallel()
+	w := newWeb(t)
+	_, port, _ := strings.Cut(w.host(), ":")
+	cfg := tool.HTTPConfig{Allow: []string{"*.0.0.1:" + port}, Private: true}
+	reach := func(host string) error {
+		if host == "127.0.0.1" {
+			return decouple.Errorf(decouple.Denied, "contracts do not allow it")
+		}
+		return nil
+	}
+	for _, host := range []string{"127.0.0.1", "１27.0.0.1", "127。0.0.1", "%EF%BC%9127.0.0.1"} {
+		args, _ := json.Marshal(map[string]string{"method": "GET", "url": "http://" + host + ":" + port + "/echo"})
+		out, err := toolNamed(t, cfg, "http.get").Do(t.Context(), decouple.Invocation{Args: args, Reach: reach})
+		if err != nil || !out.Error {
+			t.Errorf("%s: %v %+v", host, err, out)
+		}
+	}
+	if len(w.seen) > 0 {
+		t.Errorf("the server was asked: %q", w.seen)
+	}
+}
