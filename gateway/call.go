@@ -115,13 +115,16 @@ const (
 // heed reads the headers that say how a call is to be made. They hold at every door.
 func (c *call) heed(h http.Header) error {
 	c.parent = h.Get("Traceparent")
-	if c.class = h.Get("X-Decouple-Class"); len(c.class) > maxName {
-		return decouple.Errorf(decouple.Invalid, "the header x-decouple-class is longer than %d bytes", maxName)
+	if c.class = h.Get("X-Decouple-Class"); len(c.class) > maxName || len(h["X-Decouple-Class"]) > 1 {
+		return decouple.Errorf(decouple.Invalid, "the header x-decouple-class names one class, of up to %d bytes", maxName)
 	}
-	if labels := h.Get("X-Decouple-Labels"); labels != "" {
+	if lines := h["X-Decouple-Labels"]; len(lines) > 0 { // a proxy may have put a line of its own beside the caller's
 		c.labels = slices.Clone(c.labels)
-		for l := range strings.SplitSeq(labels, ",") {
-			if l = strings.TrimSpace(l); len(l) > maxName || len(c.labels) >= maxLabels {
+		for l := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+			if l = strings.TrimSpace(l); l == "" {
+				continue
+			}
+			if len(l) > maxName || len(c.labels) >= maxLabels {
 				return decouple.Errorf(decouple.Invalid, "the header x-decouple-labels may make up to %d labels, with those of the key, of up to %d bytes", maxLabels, maxName)
 			}
 			c.labels = append(c.labels, l)
@@ -179,7 +182,7 @@ func (c *call) choose() error {
 	if c.judge, err = c.g.policy(c.who.Tenant); err != nil {
 		return err
 	}
-	if c.want, err = c.wanted(); err != nil {
+	if c.want, err = c.wanted(c.judge); err != nil {
 		return err
 	}
 	c.prefer()
@@ -279,7 +282,7 @@ func (c *call) request() (*decouple.Request, error) {
 // serve answers a caller at a door.
 func (c *call) serve(ctx context.Context, out *caller) error {
 	out.v.told = true
-	if c.alias.Cache > 0 && c.fromCache(ctx, out) {
+	if c.alias.Cache > 0 && c.g.drilled(c) == nil && c.fromCache(ctx, out) { // nobody waits for the answer of a canary
 		return nil
 	}
 	defer c.made() // whatever becomes of this call, nobody waits for it in vain

@@ -450,3 +450,65 @@ func BenchmarkChoose(b *testing.B) {
 		})
 	}
 }
+
+// TestLabelsOfProxies sends labels in two lines of the header, as a proxy does that adds its own: the later line is heeded, too.
+func TestLabelsOfProxies(t *testing.T) {
+	t.Parallel()
+	l := &law{}
+	l.ban("one@secret")
+	up := serve(t, good())
+	g := open(t, lawful(l, nil), at("one", up.URL))
+	for _, lines := range [][]string{{"x", "secret"}, {"secret", "x"}, {"", "secret"}, {"x,, secret"}} {
+		req := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(plainAsk))
+		req.Header.Set("Authorization", "Bearer door")
+		req.Header["X-Decouple-Labels"] = lines
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, req)
+		if w.Code != http.StatusForbidden || len(up.requests()) > 0 {
+			t.Errorf("%q: %d %s, and %d requests left", lines, w.Code, w.Body, len(up.requests()))
+		}
+	}
+	req := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(plainAsk))
+	req.Header.Set("Authorization", "Bearer door")
+	req.Header["X-Decouple-Class"] = []string{"batch", "autonomous_research"}
+	w := httptest.NewRecorder()
+	if g.ServeHTTP(w, req); w.Code != http.StatusBadRequest {
+		t.Errorf("two classes: %d %s", w.Code, w.Body)
+	}
+}
+
+// signing is a law under which a clause is signed off for a run, until that is taken back.
+type signing struct {
+	law
+	off bool
+}
+
+// Signed is what was signed off.
+func (s *signing) Signed(decouple.TenantID, decouple.RunID, string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.off {
+		return nil, nil
+	}
+	return []string{"own/two"}, nil
+}
+
+// TestSignOffTakenBack takes a sign-off back while the first endpoint fails: the second, for which it was, is not asked any more.
+func TestSignOffTakenBack(t *testing.T) {
+	t.Parallel()
+	l := &signing{}
+	l.ban("?two")
+	one := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		l.ban("?two") // every sign-off is another version of what holds
+		l.mu.Lock()
+		l.off = true
+		l.mu.Unlock()
+		status(500, `{}`)(w, r)
+	})
+	two := serve(t, good())
+	g := open(t, func(c *gateway.Config) { c.Policies = l }, at("one", one.URL), at("two", two.URL))
+	_, err := gateway.Agents{Gateway: g}.Answer(t.Context(), decouple.Request{Run: "r", Model: "smart"})
+	if err == nil || len(two.requests()) > 0 {
+		t.Errorf("%v, and two was asked %d times", err, len(two.requests()))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,4 +115,55 @@ func TestCanaryLearnsAlone(t *testing.T) {
 	if _ = text(t, resp); resp.Header.Get("X-Decouple-Endpoint") != "one" {
 		t.Errorf("a call outside the canary went to %s", resp.Header.Get("X-Decouple-Endpoint"))
 	}
+}
+
+// chosen has calls in the canary until it is told otherwise.
+type chosen struct {
+	saboteur
+	on atomic.Bool
+}
+
+// Takes says what it was told.
+func (c *chosen) Takes(*gateway.Drilled) bool { return c.on.Load() }
+
+// TestNobodyWaitsForTheCanary asks the same as a call of the canary that a drill keeps waiting: whoever is outside of it is answered at once.
+func TestNobodyWaitsForTheCanary(t *testing.T) {
+	t.Parallel()
+	up := serve(t, status(200, whole))
+	g := open(t, alias(func(a *catalog.Alias) { a.Cache = time.Minute }), at("one", up.URL))
+	held, free := make(chan struct{}), make(chan struct{})
+	s := &chosen{saboteur: saboteur{at: "one", what: gateway.Pretence{Wait: time.Hour}}}
+	s.on.Store(true)
+	if err := g.Drill(waiting{s, held, free}); err != nil {
+		t.Fatal(err)
+	}
+	var work sync.WaitGroup
+	work.Go(func() { knock(g, "/v1/chat/completions", plainAsk) })
+	<-held
+	s.on.Store(false)
+	asked := make(chan string, 1)
+	work.Go(func() { asked <- knock(g, "/v1/chat/completions", plainAsk).Body.String() })
+	select {
+	case got := <-asked:
+		if got != whole {
+			t.Errorf("answered %s", got)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("a call outside the canary waits for one in it")
+	}
+	close(free)
+	work.Wait()
+}
+
+// waiting is a drill whose fault lasts until the test ends it.
+type waiting struct {
+	*chosen
+	held, free chan struct{}
+}
+
+// Inject waits.
+func (w waiting) Inject(*gateway.Drilled) *gateway.Pretence {
+	close(w.held)
+	<-w.free
+	return nil
 }

@@ -71,13 +71,13 @@ func (c *call) pass(ep *endpoint) pass {
 	return pass{ep, c.judge}
 }
 
-// wanted is the call as contracts see it.
-func (c *call) wanted() (placement.Need, error) {
+// wanted is the call as contracts see it now, with what is signed off for its run.
+func (c *call) wanted(judge Judge) (placement.Need, error) {
 	n := placement.Need{Action: placement.CallModel, Class: c.class, Labels: c.labels, Team: c.who.Team, Agent: string(c.who.Agent), Key: c.who.Key, Signed: c.signed}
 	if n.Class == "" && c.run == "" {
 		n.Class = StatelessAPI
 	}
-	if c.judge != nil && c.run != "" {
+	if judge != nil && c.run != "" {
 		signed, err := c.g.cfg.Policies.Signed(c.who.Tenant, c.run, c.class)
 		if err != nil {
 			return n, unreadable(err)
@@ -123,10 +123,14 @@ func (c *call) again() error {
 	if err != nil || judge == nil || judge == c.judge {
 		return err
 	}
+	want, err := c.wanted(judge) // what was signed off may have been taken back
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	had := c.need.Endpoints
-	c.judge, c.row, c.cleared = judge, nil, make([]*endpoint, 0, len(had))
+	c.want, c.judge, c.row, c.cleared = want, judge, nil, make([]*endpoint, 0, len(had))
 	c.need.Endpoints = make([]catalog.EndpointID, 0, len(had))
 	for _, id := range had {
 		if c.clear(c.world.endpoints[id], atAttempt) {
@@ -162,7 +166,11 @@ func (c *call) permit(p pass, ep *endpoint) error {
 	if err != nil || judge == nil || judge == p.by {
 		return err
 	}
-	if r := judge.Judge(&c.want, &ep.place); r.Effect != placement.Go {
+	want, err := c.wanted(judge)
+	if err != nil {
+		return err
+	}
+	if r := judge.Judge(&want, &ep.place); r.Effect != placement.Go {
 		b := &barred{}
 		b.add(ep.ID, &r)
 		return b.error(c.asked)

@@ -163,9 +163,19 @@ func (t *holding) terms(now time.Time) (*Terms, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Terms{policy, t.version, policy.Until()}
+	p := &Terms{policy, t.version, t.ends(now, policy.Until())}
 	t.compiled.Store(p)
 	return p, nil
+}
+
+// ends is when terms end that would hold until then: earlier where a sign-off for one run ends, so that calls of that run are judged again.
+func (t *holding) ends(now, then time.Time) time.Time {
+	for _, s := range t.signed {
+		if at := s.until(); s.Run != "" && at.After(now) && (then.IsZero() || at.Before(then)) {
+			then = at
+		}
+	}
+	return then
 }
 
 // holdingOf makes what holds of the files of this node and the contracts of a tenant.
