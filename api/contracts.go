@@ -147,6 +147,9 @@ func (c *call) withdrawContract() (registry.ContractVersion, error) {
 
 func (c *call) signOff(in NewSignOff) (registry.SignedOff, error) {
 	d, err := c.desk()
+	if err == nil && in.Run != "" && !in.Over {
+		err = c.Engine.MaySign(c.ctx(), c.tenant(), in.Run, c.who.Actor)
+	}
 	if err != nil {
 		return registry.SignedOff{}, err
 	}

@@ -2,12 +2,14 @@ package api_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/api"
 	"decouple.dev/decouple/catalog"
+	"decouple.dev/decouple/engine"
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/placement"
 	"decouple.dev/decouple/registry"
@@ -176,5 +178,45 @@ func TestContractRights(t *testing.T) {
 	}
 	if a := read[whatif.Answer](s, eve, "POST", "/api/v1/placement/explain", `{"model":"gpt-5.4","class":"stateful_runtime","at":"aws"}`); a.Verdict != placement.Allow || len(a.Clauses) != 0 {
 		t.Errorf("another tenant is bound by it: %+v", a)
+	}
+}
+
+// TestKeyLabels starts runs and sessions with a key whose data has a label: they have it, whatever is asked for, and nothing of that key is told to a run without it.
+func TestKeyLabels(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.describe()
+	_, bearer, err := s.keys.Create(t.Context(), registry.Key{Tenant: "ours", Actor: decouple.Actor{Kind: decouple.ActorPerson, ID: "doc"}, Role: registry.RoleDeveloper, Scope: &registry.Scope{Labels: []string{"phi"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := func(begun string) []string {
+		t.Helper()
+		st, err := engine.Load(t.Context(), s.store, "ours", decouple.RunID(begun))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Run.Labels
+	}
+	run := read[api.Begun](s, bearer, "POST", "/api/v1/runs", `{"agent":"talker","task":{"question":"who?"},"labels":["x"]}`, "Idempotency-Key", "k1")
+	talk := read[api.Begun](s, bearer, "POST", "/api/v1/sessions", `{"agent":"talker"}`, "Idempotency-Key", "k2")
+	if got, told := labels(string(run.Run)), labels(string(talk.Run)); !slices.Equal(got, []string{"x", "phi"}) || !slices.Equal(told, []string{"phi"}) {
+		t.Errorf("the run has %q, the session %q", got, told)
+	}
+	ada := s.key("ours", "ada", registry.RoleOperator)
+	plain := read[api.Begun](s, ada, "POST", "/api/v1/sessions", `{"agent":"talker"}`, "Idempotency-Key", "k3")
+	for _, id := range []string{string(plain.Run), string(talk.Run)} {
+		code, text := s.ask(bearer, "POST", "/api/v1/sessions/"+id+"/input", `{"text":"a patient's name"}`, "Idempotency-Key", "k4"+id)
+		if want := map[bool]int{true: 403, false: 200}[id == string(plain.Run)]; code != want {
+			t.Errorf("said in %s: %d %s", id, code, text)
+		}
+	}
+	read[registry.ContractVersion](s, ada, "PUT", "/api/v1/contracts/quarrel", quarrel)
+	off := `{"clause":"runtime","why":"x","run":` + text(string(plain.Run)) + `}`
+	if code, said := s.ask(ada, "POST", "/api/v1/contracts/quarrel/sign-off", off); code != 403 || !strings.Contains(said, "started the run") {
+		t.Errorf("whoever started a run signs off for it: %d %s", code, said)
+	}
+	if code, said := s.ask(s.key("ours", "boss", registry.RoleApprover), "POST", "/api/v1/contracts/quarrel/sign-off", off); code != 200 {
+		t.Errorf("somebody else does not: %d %s", code, said)
 	}
 }

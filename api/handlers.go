@@ -58,8 +58,40 @@ func (c *call) metrics() error {
 	return nil
 }
 
+// labelled is labels with those that the caller's key puts on all its data, whatever it is sent to.
+func (c *call) labelled(labels []string) []string {
+	if c.who.Scope == nil {
+		return labels
+	}
+	labels = slices.Clip(labels)
+	for _, l := range c.who.Scope.Labels {
+		if !slices.Contains(labels, l) {
+			labels = append(labels, l)
+		}
+	}
+	return labels
+}
+
+// mayTell refuses to give a run data of a key whose labels the run does not have: contracts would not know of them.
+func (c *call) mayTell(id decouple.RunID) error {
+	if c.who.Scope == nil || len(c.who.Scope.Labels) == 0 {
+		return nil
+	}
+	s, err := engine.Load(c.ctx(), c.Journal, c.tenant(), id)
+	if err != nil {
+		return err
+	}
+	for _, l := range c.who.Scope.Labels {
+		if !slices.Contains(s.Run.Labels, l) {
+			return decouple.Errorf(decouple.Denied, "the data of this key has the label %s, and run %s does not: begin one with this key", l, id)
+		}
+	}
+	return nil
+}
+
 // start starts a run.
 func (c *call) start(in NewRun) (Begun, error) {
+	in.Labels = c.labelled(in.Labels)
 	e, err := in.Limits.envelope()
 	if err == nil {
 		err = marked(in.Labels, in.Site, in.Priority)
@@ -269,6 +301,7 @@ func (c *call) decide(in Verdict) (None, error) {
 
 // talk opens a session.
 func (c *call) talk(in NewTalk) (Begun, error) {
+	in.Labels = c.labelled(in.Labels)
 	e, err := in.Limits.envelope()
 	if err == nil {
 		err = marked(in.Labels, in.Site, 0)

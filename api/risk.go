@@ -67,6 +67,7 @@ func riskRoutes() []route {
 			if c.Parity == nil {
 				return nil, errNoRisk
 			}
+			q.Labels = c.labelled(q.Labels)
 			list, err := c.Parity.Evaluate(c.ctx(), c.tenant(), q, c.who.Actor)
 			return reportsOf(list), err
 		}),

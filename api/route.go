@@ -199,6 +199,9 @@ func runRoutes() []route {
 		}),
 		begins("/api/v1/runs/{id}/fork", registry.RightRun, "Begins a run from a step of this one", (*call).fork),
 		begins("/api/v1/runs/{id}/signals", registry.RightRun, "Sends a signal", func(c *call, in NewSignal) (None, error) {
+			if err := c.mayTell(c.run()); err != nil {
+				return None{}, err
+			}
 			return None{}, c.Engine.Deliver(c.ctx(), engine.Delivery{Tenant: c.tenant(), Run: c.run(), Name: in.Name, Body: in.Body, ID: c.key(), By: c.who.Actor})
 		}),
 		tell(http.MethodPost, "/api/v1/runs/{id}/calls/{step}/{ordinal}/resolve", registry.RightApprove, "Says what became of a call whose outcome is unknown", func(c *call, in NewResolution) (None, error) {
@@ -213,6 +216,9 @@ func runRoutes() []route {
 		ask("/api/v1/sessions", registry.RightRead, "Lists the sessions, newest first", (*call).sessions, afterRow, limit),
 		ask("/api/v1/sessions/{id}", registry.RightRead, "Shows a session with its turns", (*call).turns),
 		begins("/api/v1/sessions/{id}/input", registry.RightRun, "Says something in a session", func(c *call, in Saying) (Said, error) {
+			if err := c.mayTell(c.run()); err != nil {
+				return Said{}, err
+			}
 			id, err := c.Engine.Say(c.ctx(), engine.Input{Tenant: c.tenant(), Session: c.run(), Text: in.Text, ID: c.key(), By: c.who.Actor})
 			return Said{id}, err
 		}),

@@ -166,6 +166,13 @@ func TestHeldModel(t *testing.T) {
 	if k := decouple.KindOf(s.eng.Decide(t.Context(), engine.Decision{Run: id, Call: list[0].Call, Approve: true, By: decouple.Actor{Kind: decouple.ActorAgent, ID: "worker"}})); k != decouple.Denied {
 		t.Errorf("an agent may sign: %q", k)
 	}
+	if k := decouple.KindOf(s.eng.Decide(t.Context(), engine.Decision{Run: id, Call: list[0].Call, Approve: true, By: decouple.Actor{Kind: decouple.ActorService, ID: "ci"}})); k != decouple.Denied {
+		t.Errorf("a service may sign: %q", k)
+	}
+	if k := decouple.KindOf(s.eng.MaySign(t.Context(), "", id, person("local"))); k != decouple.Denied {
+		t.Errorf("whoever started the run may sign its clauses in the contract: %q", k)
+	}
+	s.fine(s.eng.MaySign(t.Context(), "", id, person("ada")))
 	if k := s.says(list[0], "ada", true); k != "" {
 		t.Fatalf("ada may not sign: %s", k)
 	}

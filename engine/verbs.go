@@ -156,11 +156,11 @@ func mayDecide(s *State, c *CallRecord, by decouple.Actor) error {
 	if by.ID == "" || by.Kind != decouple.ActorPerson && by.Kind != decouple.ActorService {
 		return decouple.Errorf(decouple.Denied, "only people and services may decide on approvals, not the %s %q", by.Kind, by.ID)
 	}
-	if by.ID == s.By.ID {
-		return decouple.Errorf(decouple.Denied, "%s started the run and may not decide on its approvals: somebody else has to", by.ID)
+	if len(c.clauses) > 0 && by.Kind != decouple.ActorPerson {
+		return decouple.Errorf(decouple.Denied, "only a person signs off what contracts hold, and this is the key of %s %s", by.Kind, by.ID)
 	}
-	if slices.Contains(s.led, by.ID) {
-		return decouple.Errorf(decouple.Denied, "%s has told the run what to do, in its session, by a signal or by a schedule, and may not decide on its approvals: somebody else has to", by.ID)
+	if err := s.apart(by); err != nil {
+		return err
 	}
 	for _, r := range c.ask.Rules {
 		if r.allows(by.ID) {
@@ -168,6 +168,26 @@ func mayDecide(s *State, c *CallRecord, by decouple.Actor) error {
 		}
 	}
 	return decouple.Errorf(decouple.Denied, "%s is none of those who decide on this call: %s", by.ID, strings.Join(c.ask.who(), ", "))
+}
+
+// apart refuses whoever has started a run or told it what to do.
+func (s *State) apart(by decouple.Actor) error {
+	if by.ID == s.By.ID {
+		return decouple.Errorf(decouple.Denied, "%s started the run and may not decide on its approvals: somebody else has to", by.ID)
+	}
+	if slices.Contains(s.led, by.ID) {
+		return decouple.Errorf(decouple.Denied, "%s has told the run what to do, in its session, by a signal or by a schedule, and may not decide on its approvals: somebody else has to", by.ID)
+	}
+	return nil
+}
+
+// MaySign says whether somebody may sign off clauses for a run: not whoever has started it or told it what to do.
+func (e *Engine) MaySign(ctx context.Context, tenant decouple.TenantID, run decouple.RunID, by decouple.Actor) error {
+	s, err := Load(ctx, e.Store, cmp.Or(tenant, decouple.LocalTenant), run)
+	if err != nil {
+		return err
+	}
+	return s.apart(by)
 }
 
 // who lists those whom the rules name.
