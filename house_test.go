@@ -47,7 +47,7 @@ var rooms = map[string][]string{
 	"research":                {"engine", "journal", "knowledge", "prose"},
 	"risk/sign":               {},
 	"api":                     {"engine", "journal", "knowledge", "registry", "research", "gateway", "gateway/ledger", "catalog", "tool", "risk/exposure", "risk/drill", "placement", "risk/whatif", "risk/parity"},
-	"risk/drill":              {"catalog", "gateway", "gateway/ledger", "gateway/route", "journal", "meter", "placement", "risk/fleet", "risk/sign", "sim"},
+	"risk/drill":              {"catalog", "gateway", "gateway/ledger", "gateway/route", "journal", "meter", "placement", "risk/fleet", "risk/parity", "risk/sign", "sim"},
 	"risk/exit":               {"catalog", "engine", "gateway", "gateway/ledger", "journal", "knowledge", "meter", "placement", "registry", "risk/sign"},
 	"risk/exposure":           {"catalog", "placement"},
 	"risk/parity":             {"catalog", "journal", "prose"},

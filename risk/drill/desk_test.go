@@ -15,6 +15,7 @@ import (
 	"decouple.dev/decouple/placement"
 	"decouple.dev/decouple/risk/drill"
 	"decouple.dev/decouple/risk/fleet"
+	"decouple.dev/decouple/risk/parity"
 	"decouple.dev/decouple/risk/sign"
 	"decouple.dev/decouple/sim"
 )
@@ -109,6 +110,17 @@ func TestShadow(t *testing.T) {
 	}
 	if letters.Alternate || letters.During.Failed != 1 || len(r.Gaps) != 1 || r.Gaps[0].Calls != 1 || !strings.Contains(strings.Join(r.Gaps[0].Refused, " "), "home/azure") {
 		t.Errorf("letters: %+v, gaps %+v", letters, r.Gaps)
+	}
+	if u := r.Unproved; len(u) != 1 || u[0].Primary != "azure/eastus2/gpt-5.4" || u[0].Alternate != chat.Shares[0].Endpoint || u[0].Calls != 4 {
+		t.Errorf("not proved: %+v", u)
+	}
+	proof := parity.Report{ID: "par_1", At: time.Now(), Primary: parity.Side{Endpoint: "azure/uksouth/gpt-5.4"}, Alternate: parity.Side{Endpoint: catalog.EndpointID(chat.Shares[0].Endpoint)}, Verdict: parity.Pass}
+	if err := parity.Keep(t.Context(), d.Log, "local", proof, me); err != nil {
+		t.Fatal(err)
+	}
+	record(t, d.Ledger, ledger.Call{Tenant: "local", Class: "chat", Model: "gpt-5.4", Run: parity.Prefix + "2"}, "azure/eastus2/gpt-5.4", used)
+	if again, _, err := d.Run(t.Context(), drill.Ask{Tenant: "local", Scenario: s, Mode: drill.Shadow, By: me}); err != nil || len(again.Unproved) != 0 || again.Workloads[0].During.Calls != 4 {
+		t.Errorf("after a parity evaluation of the same model elsewhere: %+v, %v", again, err)
 	}
 	if r.Passed || r.Total.Contract != 0 {
 		t.Errorf("%+v", r.Checks)

@@ -76,6 +76,10 @@ func (r *Result) htmlTables(b *strings.Builder) {
 		}
 		items(list)
 	}
+	if len(r.Unproved) > 0 {
+		p("<h2>Alternates that nobody has proved as good</h2>")
+		items(r.unprovedWords())
+	}
 	if r.Naive != nil {
 		p("<h2>Beside a router that trusts status codes</h2><p class=\"soft\">The same calls, drawn with the same dice: such a router takes a 4xx for its caller's fault, waits where it is told 429, and holds a connection as long as it is open.</p>")
 		htmlTable(b, naiveHead, r.naiveRows())

@@ -31,6 +31,12 @@ func (r *Result) Markdown() string {
 			p("- %s\n", cell(g.say()))
 		}
 	}
+	if len(r.Unproved) > 0 {
+		p("\n## Alternates that nobody has proved as good\n\n")
+		for _, s := range r.unprovedWords() {
+			p("- %s\n", cell(s))
+		}
+	}
 	if r.Naive != nil {
 		p("\n## Beside a router that trusts status codes\n\nThe same calls, drawn with the same dice: such a router takes a 4xx for its caller's fault, waits where it is told 429, and holds a connection as long as it is open.\n\n%s", table(naiveHead, r.naiveRows()))
 	}

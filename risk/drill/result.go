@@ -46,6 +46,7 @@ type Result struct {
 	Naive      *Figures       `json:"status_code_router,omitempty"` // the same calls through a router that trusts status codes
 	NaiveBy    []Figures      `json:"status_code_router_workloads,omitempty"`
 	Gaps       []Gap          `json:"no_alternate,omitempty"`
+	Unproved   []Unproved     `json:"alternates_without_parity,omitempty"` // of a shadow drill
 	Chart      *Chart         `json:"chart,omitempty"`
 	Measures   []string       `json:"measures"` // what the figures mean in this mode
 	Simplified []string       `json:"simplified,omitempty"`

@@ -114,6 +114,9 @@ func (r *Result) Text() string {
 	for i := range r.Gaps {
 		fmt.Fprintf(&b, "\nno alternate: %s\n", plainLong(r.Gaps[i].say()))
 	}
+	for _, s := range r.unprovedWords() {
+		fmt.Fprintf(&b, "\nnot proved: %s\n", plainLong(s))
+	}
 	fmt.Fprintf(&b, "\ndrill %s, kept and signed\n", r.ID)
 	return b.String()
 }

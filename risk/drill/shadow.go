@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"decouple.dev/decouple"
@@ -13,6 +14,7 @@ import (
 	"decouple.dev/decouple/gateway/route"
 	"decouple.dev/decouple/meter"
 	"decouple.dev/decouple/placement"
+	"decouple.dev/decouple/risk/parity"
 )
 
 // measuredShadow says what the figures of a shadow drill are.
@@ -20,6 +22,7 @@ var measuredShadow = []string{
 	"Calls that this installation recorded are decided again without what is lost, by the router and the contracts of now; nothing is sent to anybody.",
 	"Before is how the affected calls went and what they cost; during is what was decided for them instead. Failed are calls that had no alternate.",
 	"The cost of an alternate is its price for the tokens that the call used; another model might use others. Its first token is what the router expects of it, learned from the recorded calls.",
+	"An alternate counts as proved when `decouple parity` found it as good as the endpoint, or as its model elsewhere, within 180 days; others are listed.",
 	"Each call is decided as the only one: whether an alternate has room for all of them is what mode sim shows.",
 	"Breaches are alternates that the contracts deny, judged once more after the decision. Time to recover, retries and effects are not measured in this mode.",
 }
@@ -45,6 +48,10 @@ func (d *Desk) shadow(ctx context.Context, w *world, a Ask, o Order) (*Result, e
 	r := o.result(w.Scenario, Shadow)
 	r.Measures = measuredShadow
 	x := newShade(w)
+	var err error
+	if x.proofs, err = d.proofsOf(ctx, a.Tenant, o.Ran); err != nil {
+		return nil, err
+	}
 	calls := func(fn func(ledger.Recorded) error) error {
 		if d.Ledger != nil {
 			return d.Ledger.Calls(ctx, span, fn)
@@ -66,6 +73,7 @@ func (d *Desk) shadow(ctx context.Context, w *world, a Ask, o Order) (*Result, e
 type shade struct {
 	*world
 	router  *route.State
+	proofs  *proofs
 	tallies map[string]*tally
 	gaps    map[string]*Gap
 	all     int64
@@ -93,6 +101,9 @@ func (x *shade) learn(c ledger.Recorded) error {
 
 // decide decides one call again. Of losses that follow each other each is asked about: the worst is what counts.
 func (x *shade) decide(c ledger.Recorded) error {
+	if strings.HasPrefix(string(c.Run), parity.Prefix) {
+		return nil // an evaluation's own calls are nobody's work
+	}
 	x.all++
 	if x.first.IsZero() || c.At.Before(x.first) {
 		x.first = c.At
@@ -158,6 +169,7 @@ func (x *shade) replace(c *ledger.Recorded, need *placement.Need, why again) {
 		x.miss(name, need, members, why.at)
 		return
 	}
+	x.proofs.count(catalog.EndpointID(c.Endpoint), d.Chosen)
 	chosen, _ := d.Find(d.Chosen)
 	p := x.places[d.Chosen]
 	if ok, _ := terms.ruling(need, &p); !ok {
@@ -209,6 +221,7 @@ func (x *shade) fill(r *Result, span ledger.Span) {
 	for _, name := range slices.Sorted(keys(x.gaps)) {
 		r.Gaps = append(r.Gaps, *x.gaps[name])
 	}
+	r.Unproved = x.proofs.unproved()
 	r.World = fmt.Sprintf("%d calls that this installation recorded from %s to %s", x.all, day(span.Since), day(span.Until))
 }
 
