@@ -402,3 +402,28 @@ func TestSiteOfOneProcess(t *testing.T) {
 	}
 	s.until(id, "parked", func(r journal.RunRow) bool { return r.Status == decouple.RunParked })
 }
+
+// TestClassOfChildren starts an agent of a class that begins one whose file names none, and one whose file does: the first works in the class of its parent, and so does its fork.
+func TestClassOfChildren(t *testing.T) {
+	t.Parallel()
+	set := []decouple.Agent{
+		{Name: "lead", Version: "v1", Class: "autonomous_research", Agents: []decouple.AgentName{"worker", "own"}, Prompt: "lead"},
+		{Name: "worker", Version: "v1", Prompt: "worker"}, {Name: "own", Version: "v1", Class: "batch", Prompt: "own"},
+	}
+	s := newStage(t, map[string][]string{"q": {"spawn:worker:a spawn:own:b", "say:done"}, "a": {"say:a"}, "b": {"say:b"}}, set)
+	id := s.start("lead", "q", decouple.Envelope{})
+	s.serve()
+	s.ended(id)
+	class := func(id decouple.RunID) string {
+		st, err := engine.Load(t.Context(), s.store, decouple.LocalTenant, id)
+		s.fine(err)
+		return st.Run.Class
+	}
+	fork, err := s.eng.Fork(t.Context(), engine.Fork{Run: id + ".1", Step: 1, By: person("ada")})
+	s.fine(err)
+	for of, want := range map[decouple.RunID]string{id: "autonomous_research", id + ".1": "autonomous_research", id + ".2": "batch", fork: "autonomous_research"} {
+		if got := class(of); got != want {
+			t.Errorf("%s works in the class %q and not in %q", of, got, want)
+		}
+	}
+}

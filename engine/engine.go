@@ -237,7 +237,7 @@ func (e *Engine) root(ctx context.Context, p created, a decouple.Agent) (journal
 	}
 	id := decouple.RunID("r" + strings.ToLower(rand.Text()[:10]))
 	p.Run.ID, p.Run.Root, p.Run.Trace = id, id, newTrace()
-	p.Run.Agent, p.Run.Version, p.Run.Class = a.Name, a.Version, a.Class
+	p.Run.Agent, p.Run.Version, p.Run.Class = a.Name, a.Version, cmp.Or(a.Class, p.Run.Class)
 	if err := e.keepVersion(ctx, p.Run.Tenant, a); err != nil {
 		return journal.Mutation{}, nil, err
 	}

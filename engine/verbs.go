@@ -58,7 +58,7 @@ func (e *Engine) Fork(ctx context.Context, f Fork) (decouple.RunID, error) {
 		From: &origin{Run: f.Run, Step: f.Step, Fork: true, Effects: f.Effects},
 	}
 	p.Run = decouple.Run{
-		Tenant: f.Tenant, Labels: o.Run.Labels, Site: o.Run.Site, Priority: o.Run.Priority, IdempotencyKey: f.Key, Subject: o.Run.Subject, Sources: o.Run.Sources,
+		Tenant: f.Tenant, Class: o.Run.Class, Labels: o.Run.Labels, Site: o.Run.Site, Priority: o.Run.Priority, IdempotencyKey: f.Key, Subject: o.Run.Subject, Sources: o.Run.Sources,
 	}
 	if p.Envelope.Time > 0 {
 		p.Run.Deadline = time.Now().Add(p.Envelope.Time).UTC().Truncate(time.Microsecond)

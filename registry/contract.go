@@ -69,7 +69,9 @@ type SignedOff struct {
 	By      decouple.Actor    `json:"by"`
 	At      time.Time         `json:"at"`
 	Expires time.Time         `json:"expires,omitzero"`
-	Over    time.Time         `json:"over,omitzero"` // when it was taken back
+	Over    time.Time         `json:"over,omitzero"` // when it was taken back, or its clause changed
+
+	of string // what the clause was when it was signed off
 }
 
 // HoldsAt says whether the sign-off holds at a time.
@@ -128,10 +130,11 @@ func (s *contractState) apply(e decouple.Event) error {
 		v := ContractVersion{Tenant: e.Stream.Tenant, ID: e.Stream.ID, Version: len(s.versions) + 1, Entered: e.Time, By: e.Actor, Withdrawn: true, Why: p.Why}
 		s.versions = append(s.versions, v)
 		s.parsed = append(s.parsed, placement.Contract{ID: v.ID, Entered: e.Time, Withdrawn: true})
+		s.outdate(e.Time)
 		return err
 	case ContractSignedOff:
 		p, err := payloadOf[contractSignedOff](e)
-		s.signed = append(s.signed, SignedOff{Tenant: e.Stream.Tenant, Clause: e.Stream.ID + "/" + p.Clause, Class: p.Class, Run: p.Run, Why: p.Why, By: e.Actor, At: e.Time, Expires: p.Expires})
+		s.signed = append(s.signed, SignedOff{Tenant: e.Stream.Tenant, Clause: e.Stream.ID + "/" + p.Clause, Class: p.Class, Run: p.Run, Why: p.Why, By: e.Actor, At: e.Time, Expires: p.Expires, of: s.wording(p.Clause)})
 		return err
 	case ContractSignOffOver:
 		p, err := payloadOf[contractSignedOff](e)
@@ -160,7 +163,35 @@ func (s *contractState) put(e decouple.Event) error {
 	}
 	c.Entered, v.Title, v.Clauses = e.Time, c.Title, len(c.Clauses)
 	s.versions, s.parsed = append(s.versions, v), append(s.parsed, c)
+	if err == nil { // of a version that cannot be read, nobody here knows what it changes, and nothing is decided
+		s.outdate(e.Time)
+	}
 	return err
+}
+
+// outdate ends the sign-offs of clauses that the newest version does not have as they were: nobody has signed off what they say now.
+func (s *contractState) outdate(at time.Time) {
+	s.signed = slices.Clone(s.signed) // a snapshot has the old ones
+	for i := range s.signed {
+		so := &s.signed[i]
+		if _, clause, _ := strings.Cut(so.Clause, "/"); so.HoldsAt(at) && so.of != s.wording(clause) {
+			so.Over = at
+		}
+	}
+}
+
+// wording is all that the newest version says in a clause, or nothing.
+func (s *contractState) wording(clause string) string {
+	if len(s.parsed) == 0 {
+		return ""
+	}
+	for _, k := range s.parsed[len(s.parsed)-1].Clauses {
+		if k.ID == clause {
+			b, _ := json.Marshal(k) // of texts and numbers only
+			return string(b)
+		}
+	}
+	return ""
 }
 
 // payloadOf reads what an event of a contract holds.

@@ -429,3 +429,52 @@ func cmpErr(a, b error) error {
 	}
 	return b
 }
+
+// TestSignOffOfWords puts versions over a clause that is signed off: one that leaves it as it is leaves the sign-off, one that changes it ends it.
+func TestSignOffOfWords(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, _ := openKeys(t)
+	c := contracts(t, store)
+	if _, err := c.Put(ctx, put("acme", quarrel, "")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.SignOff(ctx, registry.NewSignOff{Tenant: "acme", Clause: "quarrel/runtime", Why: "counsel agrees", By: ada}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(ctx, put("acme", "# as before\n"+quarrel, "1")); err != nil || runtime(t, c) != placement.Go {
+		t.Errorf("a note in the file ends a sign-off: %v", err)
+	}
+	if _, err := c.Put(ctx, put("acme", strings.Replace(quarrel, "host: [azure]", "host: [gcp]", 1), "2")); err != nil {
+		t.Fatal(err)
+	}
+	if runtime(t, c) != placement.Hold || runtime(t, contracts(t, store)) != placement.Hold {
+		t.Error("another clause is signed off by what was said of the one before it")
+	}
+	if list, err := c.SignOffs(ctx, "acme"); err != nil || len(list) != 1 || list[0].Over.IsZero() {
+		t.Errorf("%+v %v", list, err)
+	}
+}
+
+// TestSignOffOfRunEnds has a sign-off for one run expire: what holds is another version then, so that calls under way are judged again.
+func TestSignOffOfRunEnds(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, _ := openKeys(t)
+	c := contracts(t, store)
+	if _, err := c.Put(ctx, put("acme", quarrel, "")); err != nil {
+		t.Fatal(err)
+	}
+	ends := time.Now().Add(time.Second)
+	if _, err := c.SignOff(ctx, registry.NewSignOff{Tenant: "acme", Clause: "quarrel/runtime", Run: "r1", Why: "counsel agrees", By: ada, Expires: ends}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.Policy("acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(time.Until(ends) + 10*time.Millisecond)
+	if after, err := c.Policy("acme"); err != nil || after == before {
+		t.Errorf("the same holds as before: %v", err)
+	}
+}
