@@ -416,6 +416,28 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// TestSharesForget names a new class with every call while a share is not kept: what is remembered of them is bounded.
+func TestSharesForget(t *testing.T) {
+	t.Parallel()
+	p, err := placement.Compile(placement.Book{Contracts: []placement.Contract{{ID: "c", Clauses: []placement.Clause{{
+		ID: "s", Kind: placement.ShareOf, Text: "Most of it is at Groq.", Share: &placement.ShareTerm{Part: 600_000, Of: placement.Spend, By: placement.ByVendor, With: []string{"groq"}, Each: placement.Month},
+	}}}}}, placement.Moment{AsOf: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &gateway.Behind{Shares: p.Shares()}
+	up := serve(t, status(200, whole))
+	g := open(t, func(c *gateway.Config) { c.Shares = &lacking{behind: b} }, at("one", up.URL))
+	for i := range 3000 {
+		if _, err := g.Choose(gateway.Caller{Tenant: "local", Team: strconv.Itoa(i)}, "smart"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.Wishers(); n > 1000 || n == 0 {
+		t.Errorf("%d needs are remembered", n)
+	}
+}
+
 // BenchmarkChoose is what a call is delayed by the choice of its endpoints: 50 of them, without contracts and with 200 clauses.
 func BenchmarkChoose(b *testing.B) {
 	for _, clauses := range []int{0, 200} {

@@ -21,3 +21,10 @@ func (g *Gateway) Choose(who Caller, model string) (int, error) {
 
 // Unjudged is how many endpoints were about to be asked that nobody had judged.
 func (g *Gateway) Unjudged() int64 { return g.unjudged.Load() }
+
+// Wishers is how many needs have what they prefer remembered.
+func (b *Behind) Wishers() int {
+	n := 0
+	b.known.Range(func(any, any) bool { n++; return true })
+	return n
+}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"decouple.dev/decouple"
 	"decouple.dev/decouple/catalog"
@@ -20,7 +21,11 @@ type Behind struct {
 	Shares []placement.Share
 
 	known sync.Map // wisher -> map[catalog.EndpointID]string
+	asked atomic.Int64
 }
+
+// maxWishers bounds what is remembered of one count: callers name classes as they like.
+const maxWishers = 1000
 
 // wisher is what a share's category can depend on.
 type wisher struct {
@@ -42,7 +47,10 @@ func (c *call) prefer() {
 	k := wisher{c.world, c.want.Class, c.who.Team, c.who.Agent}
 	known, ok := b.known.Load(k)
 	if !ok {
-		known, _ = b.known.LoadOrStore(k, b.wishes(k))
+		known = b.wishes(k)
+		if b.asked.Add(1) <= maxWishers {
+			b.known.Store(k, known)
+		}
 	}
 	c.need.Prefer = known.(map[catalog.EndpointID]string)
 }
