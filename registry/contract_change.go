@@ -123,7 +123,7 @@ func (c *Contracts) SignOff(ctx context.Context, n NewSignOff) (SignedOff, error
 	}
 	id, clause, ok := strings.Cut(n.Clause, "/")
 	if !ok || id == "" || clause == "" {
-		return SignedOff{}, decouple.Errorf(decouple.Invalid, "a clause is named contract/clause, unlike %.80q; `decouple contracts show` lists them", n.Clause)
+		return SignedOff{}, decouple.Errorf(decouple.Invalid, "a clause is named contract/clause, unlike %.80q; `decouple contracts show CONTRACT` lists its clauses", n.Clause)
 	}
 	if !n.Expires.IsZero() && !n.Expires.After(time.Now()) {
 		return SignedOff{}, decouple.Errorf(decouple.Invalid, "the sign-off would have expired at %s already", n.Expires.Format(time.RFC3339))
@@ -142,7 +142,7 @@ func (c *Contracts) SignOff(ctx context.Context, n NewSignOff) (SignedOff, error
 		return SignedOff{}, err
 	}
 	if !c.hasClause(s, id, clause) {
-		return SignedOff{}, decouple.Errorf(decouple.NotFound, "there is no clause %s; `decouple contracts show` lists them", n.Clause)
+		return SignedOff{}, decouple.Errorf(decouple.NotFound, "there is no clause %s; `decouple contracts ls` lists the contracts in force, and `decouple contracts show CONTRACT` its clauses", n.Clause)
 	}
 	kind := ContractSignedOff
 	if n.Over {
@@ -150,7 +150,7 @@ func (c *Contracts) SignOff(ctx context.Context, n NewSignOff) (SignedOff, error
 		if !slices.ContainsFunc(s.signed, func(so SignedOff) bool {
 			return so.Clause == n.Clause && so.Class == n.Class && so.Run == n.Run && so.HoldsAt(time.Now())
 		}) {
-			return SignedOff{}, decouple.Errorf(decouple.NotFound, "no sign-off of %s for this class and run is in force; `decouple contracts show` lists them", n.Clause)
+			return SignedOff{}, decouple.Errorf(decouple.NotFound, "no sign-off of %s for this class and run is in force; `decouple contracts ls` lists them", n.Clause)
 		}
 	}
 	if err := c.commit(ctx, s, change{n.Tenant, id, kind, payload, n.By}); err != nil {

@@ -143,7 +143,7 @@ func newDrillShow(a *app) *cobra.Command {
 
 func newDrillAbort(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use: "abort [DRILL]", Short: "End a live drill at once", Args: cobra.MaximumNArgs(1),
+		Use: "abort [DRILL]", Short: "End a live drill at once", Args: atMost,
 		Long: `Ends the live drill of an id, or whichever is under way at the server: no further call is harmed from that moment on. Its result is kept, and says that it was
 aborted. A drill lives in the memory of the node that was asked for it: abort it there.`,
 		Example: "  decouple drill abort --server http://127.0.0.1:8585",

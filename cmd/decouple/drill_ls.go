@@ -126,6 +126,9 @@ func newDrillVerify(a *app) *cobra.Command {
 folder, no network. Without it, this installation's own key is taken. A document with one byte changed is refused, with exit code 4 or 2.`,
 		Example: "  decouple drill verify drill.dsse.json --key decouple.pub",
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := filled(c, "key"); err != nil {
+				return err
+			}
 			public, err := a.publicKey(keyFile)
 			if err != nil {
 				return err

@@ -49,7 +49,7 @@ func newExitKey(a *app) *cobra.Command {
 		Long: `Prints the public key of this installation, as openssl reads it, and makes the key if there is none. Bundles, reports and drills are signed with it.
 Give it to whoever checks them, by another way than the documents. The signing key itself is ` + signFile + ` in the data folder, or $` + signVariable + ` where
 nodes share a journal; it is in no bundle.`,
-		Example: "  decouple exit key > decouple.pub\n  decouple exit verify bundle.zip --key decouple.pub",
+		Example: "  decouple exit key > decouple.pub\n  decouple exit verify leave.tar --key decouple.pub",
 		RunE: func(*cobra.Command, []string) error {
 			k, err := a.signer()
 			if err != nil {

@@ -240,6 +240,9 @@ func newExitVerify(a *app) *cobra.Command {
 no network. Exit code 4 says that the bundle is not as it was signed; the error names the file and the line or bytes.`,
 		Example: "  decouple exit verify leave.tar --key decouple.pub",
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := filled(c, "key"); err != nil {
+				return err
+			}
 			key, err := a.public(keyFile)
 			if err != nil {
 				return err
@@ -307,6 +310,9 @@ Afterwards: put the seal.key of the old installation into the data folder if key
 installation before: runs that wait go on in both.`,
 		Example: "  decouple exit import leave.tar --key decouple.pub --data /var/lib/decouple\n  decouple exit import leave.tar --key decouple.pub --store postgres://decouple@db/decouple",
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := filled(c, "key"); err != nil {
+				return err
+			}
 			key, err := a.public(keyFile)
 			if err != nil {
 				return err

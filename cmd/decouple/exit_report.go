@@ -222,6 +222,9 @@ columns of ours whose names begin with x_. A row is a day of one tenant, key, te
 			if span.Until, err = moment("--until", until, time.Now()); err != nil {
 				return err
 			}
+			if !span.Until.IsZero() && !span.Since.Before(span.Until) {
+				return decouple.Errorf(decouple.Invalid, "--until %s is not after --since %s: no time is between them", printable(until), printable(since))
+			}
 			return a.focus(c.Context(), m, span)
 		},
 	}

@@ -150,6 +150,22 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atMost takes one argument or none.
+func atMost(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return decouple.Errorf(decouple.Invalid, "`%s` does not take %q: it takes one argument at most; `%s --help` has an example", c.CommandPath(), args[1], c.CommandPath())
+	}
+	return nil
+}
+
+// filled refuses a flag that is given without a value, such as one of an unset variable: it would silently be as if it were not given.
+func filled(c *cobra.Command, flag string) error {
+	if f := c.Flags().Lookup(flag); f.Changed && f.Value.String() == "" {
+		return decouple.Errorf(decouple.Invalid, "--%s is empty: name a file, or leave the flag out", flag)
+	}
+	return nil
+}
+
 // group is a command that only holds others.
 func group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}

@@ -269,7 +269,7 @@ func orAll(s string) string {
 func newSimFaultsClear(a *app, admin *string) *cobra.Command {
 	return &cobra.Command{
 		Use: "clear [NAME]", Short: "Take back the fault of a name, or all of them",
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost,
 		RunE: func(c *cobra.Command, args []string) error {
 			path := "/faults"
 			if len(args) == 1 {

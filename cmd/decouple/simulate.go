@@ -45,7 +45,7 @@ same trace. docs/simulate.md describes the file. The clouds are calibrated to pu
   decouple simulate examples/fleet.yaml --runs 100000 --seed 7
   decouple simulate plan.yaml --capacity
   decouple simulate plan.yaml --contracts examples/contracts/enterprise --json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost,
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := f.plan(c, args)
 			if err != nil {

@@ -63,12 +63,14 @@ func (r *Result) verdict() string {
 func (r *Result) summary() string {
 	t := &r.Total
 	var s string
-	switch r.Mode {
-	case Shadow:
+	switch {
+	case r.Mode == Shadow:
 		s = fmt.Sprintf("Of %s, %d are touched by the loss; %d of those have no alternate (%s).", r.World, t.During.Calls, t.During.Failed, percent(t.FailedShare()))
 		if c := t.CostTimes(); c > 0 {
 			s += fmt.Sprintf(" The others would have cost %.2f times what they did.", c)
 		}
+	case r.Mode == Live && t.During.Calls == 0:
+		s = "No call of the canary was made during the loss, so nothing was measured: choose a larger share or a longer time, or make calls of your own meanwhile."
 	default:
 		s = fmt.Sprintf("During the loss %d calls were made; %d failed and %d were late (%s).", t.During.Calls, t.During.Failed, t.During.Late, percent(t.FailedShare()))
 		if worst, ok := r.slowest(); ok {

@@ -58,6 +58,15 @@ workloads: [{name: "<b>chat</b>", labels: [letters], model: gpt-5.4}]
 	}
 }
 
+// TestNoCall has a live drill that no call met: its report says that nothing was measured.
+func TestNoCall(t *testing.T) {
+	t.Parallel()
+	r := &drill.Result{Mode: drill.Live}
+	if text := r.Markdown(); !strings.Contains(text, "nothing was measured") || strings.Contains(text, "came to be well") {
+		t.Error(text)
+	}
+}
+
 // TestCutOff has a drill whose node ended before it could tell: it runs until its time has passed, and counts for nothing after that.
 func TestCutOff(t *testing.T) {
 	t.Parallel()

@@ -313,6 +313,32 @@ func TestEmpty(t *testing.T) {
 	in.Catalog = &catalog.Catalog{}
 	if r := exposure.Assess(in); !slices.ContainsFunc(r.Notes, func(n string) bool { return strings.HasPrefix(n, "No vendor can be called") }) {
 		t.Errorf("nothing at all: %q", r.Notes)
+	} else if text := r.Markdown(); strings.Contains(text, "every workload has a permitted alternate") || !strings.Contains(text, "no workload is known") {
+		t.Errorf("nothing at all is called safe: %s", text)
+	}
+}
+
+func TestDrillThatNoCallMet(t *testing.T) {
+	t.Parallel()
+	in := input(t)
+	gone, err := exposure.ParseNode("seller:azure")
+	if err != nil {
+		t.Fatal(err)
+	}
+	met := exposure.Drill{ID: "met", Mode: "live", At: now.AddDate(0, 0, -9), Removed: []exposure.Node{gone}, Calls: 10, Failed: 5}
+	none := exposure.Drill{ID: "none", Mode: "live", At: now.AddDate(0, 0, -1), Removed: []exposure.Node{gone}}
+	for _, test := range []struct {
+		drills []exposure.Drill
+		got    int
+	}{{[]exposure.Drill{none}, 0}, {[]exposure.Drill{met, none}, 10}} {
+		in.Drills = test.drills
+		for _, g := range exposure.Assess(in).Vendors {
+			for _, p := range g.Why {
+				if g.Name == "azure" && p.Rule == "drill" && p.Got != test.got {
+					t.Errorf("%d points instead of %d: %s", p.Got, test.got, p.Why)
+				}
+			}
+		}
 	}
 }
 

@@ -159,12 +159,12 @@ func (w *world) due(d Drill) time.Time {
 	return d.Due
 }
 
-// drillOf is the newest drill that took exactly this node away. One in simulated clouds stands back behind one with the customer's own calls, as long as that is not overdue.
+// drillOf is the newest drill that took exactly this node away and that any call met: without a call nothing was measured. One in simulated clouds stands back behind one with the customer's own calls, as long as that is not overdue.
 func (w *world) drillOf(n Node) (Drill, bool) {
 	var best Drill
 	found := false
 	for _, d := range w.Drills {
-		if len(d.Removed) != 1 || d.Removed[0] != n {
+		if len(d.Removed) != 1 || d.Removed[0] != n || d.Calls == 0 {
 			continue
 		}
 		if own, had := w.counts(d), w.counts(best); !found || own && !had || own == had && d.At.After(best.At) {

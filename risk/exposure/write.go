@@ -69,6 +69,9 @@ func (r Report) workloadTable() Table {
 
 func (r Report) singleTable() Table {
 	t := Table{Title: "Single points", Text: "Without it, the workload has nothing left that may answer.", Head: []string{"workload", "level", "single points"}, None: "None: every workload has a permitted alternate for at least some of its calls, whatever single thing is gone."}
+	if len(r.Workloads) == 0 {
+		t.None = "Nothing to assess: no workload is known." // and not that all is well
+	}
 	at := map[string]int{}
 	for _, p := range r.Singles {
 		i, ok := at[p.Workload]

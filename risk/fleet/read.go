@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"regexp"
 	"slices"
@@ -27,7 +28,9 @@ func Read(name string, data []byte) (Plan, error) {
 	var f filePlan
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
-	if err := dec.Decode(&f); err != nil {
+	if err := dec.Decode(&f); errors.Is(err, io.EOF) {
+		return Plan{}, decouple.Errorf(decouple.Invalid, "%s: the file is empty; examples/fleet.yaml is one to begin with", name)
+	} else if err != nil {
 		return Plan{}, explain(name, err)
 	}
 	p, line, err := f.plan()

@@ -79,6 +79,7 @@ func TestReadFaults(t *testing.T) {
 	t.Parallel()
 	const head = "start: 2026-03-09\nspan: 1h\n"
 	for text, want := range map[string]string{
+		"":                          "p.yaml: the file is empty",
 		"span: 1h\n":                "p.yaml:1: start is missing",
 		head:                        "p.yaml:1: a plan needs at least one workload",
 		head + "workload: []\n":     `p.yaml:3: there is no key "workload" here`,

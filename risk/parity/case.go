@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -101,7 +102,9 @@ func Parse(file string, data []byte) (Suite, error) {
 	var f fileSuite
 	d := yaml.NewDecoder(strings.NewReader(string(data)))
 	d.KnownFields(true)
-	if err := d.Decode(&f); err != nil {
+	if err := d.Decode(&f); errors.Is(err, io.EOF) {
+		return bad("the file is empty; examples/risk/cases.yaml is one to begin with")
+	} else if err != nil {
 		text := strings.TrimPrefix(err.Error(), "yaml: ")
 		if wrong := (*yaml.TypeError)(nil); errors.As(err, &wrong) && len(wrong.Errors) > 0 {
 			text, _, _ = strings.Cut(wrong.Errors[0], " in type ") // of this program, which is nobody's business

@@ -428,9 +428,10 @@ func shape(t *testing.T, schema json.RawMessage) any {
 func TestFilesThatAreWrong(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"cases: []":                                                                                  "from 1 to",
-		"cases:\n- {id: a, colour: blue}":                                                            "line 2: field colour not found",
-		"cases:\n- {id: a}":                                                                          "a: the last word is the user's",
+		"":                                "the file is empty",
+		"cases: []":                       "from 1 to",
+		"cases:\n- {id: a, colour: blue}": "line 2: field colour not found",
+		"cases:\n- {id: a}":               "a: the last word is the user's",
 		"cases:\n- {id: a, ask: x, sources: [s]}":                                                    `there is no source "s"`,
 		"cases:\n- {id: a, ask: x, tools: [s]}":                                                      `there is no tool "s"`,
 		"cases:\n- {id: a, ask: x, schema: s}":                                                       `there is no schema "s"`,
