@@ -188,7 +188,12 @@ func TestGrade(t *testing.T) {
 	now := time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
 	day := 24 * time.Hour
 	entry := func(id string, ago time.Duration, mode drill.Mode, state drill.State) drill.Entry {
-		return drill.Entry{ID: id + ago.String(), Scenario: id, Mode: mode, Started: now.Add(-ago), State: state, Every: 30 * day, Result: &drill.Result{}}
+		return drill.Entry{ID: id + ago.String(), Scenario: id, Mode: mode, Started: now.Add(-ago), State: state, Every: 30 * day, Result: &drill.Result{Total: drill.Figures{During: drill.Phase{Calls: 1}}}}
+	}
+	unmet := func(id string, mode drill.Mode) drill.Entry { // newer than others, and no call met it
+		e := entry(id, day, mode, drill.Passed)
+		e.Result = &drill.Result{}
+		return e
 	}
 	short := entry("short", day, drill.Sim, drill.Passed)
 	short.Result = &drill.Result{Scenario: drill.About{Short: true}}
@@ -196,6 +201,7 @@ func TestGrade(t *testing.T) {
 	list, overall := drill.Grade(scenarios, []drill.Entry{
 		entry("sim", 3*day, drill.Sim, drill.Passed), entry("live", 3*day, drill.Live, drill.Passed), entry("old", 60*day, drill.Sim, drill.Passed), entry("failed", 3*day, drill.Shadow, drill.Failed),
 		entry("failed", 9*day, drill.Live, drill.Passed), entry("aborted", day, drill.Live, drill.Aborted), short, entry("own", day, drill.Shadow, drill.Passed),
+		unmet("never", drill.Shadow), unmet("sim", drill.Live),
 	}, now)
 	points := map[string]int{}
 	for _, s := range list {

@@ -60,7 +60,7 @@ func (s *Standing) grade(drills []Entry, now time.Time) {
 	var best *Entry
 	for i := range drills {
 		d := &drills[i]
-		if d.Scenario == s.Scenario && (d.State == Passed || d.State == Failed) && !d.Result.Scenario.Short && (best == nil || d.Started.After(best.Started)) {
+		if d.Scenario == s.Scenario && (d.State == Passed || d.State == Failed) && !d.Result.Scenario.Short && d.met() && (best == nil || d.Started.After(best.Started)) {
 			best = d
 		}
 	}
@@ -85,6 +85,9 @@ func (s *Standing) grade(drills []Entry, now time.Time) {
 		}
 	}
 }
+
+// met says whether any call met the loss. Where a drill is over real calls and there were none, nothing was rehearsed.
+func (e *Entry) met() bool { return e.Mode == Sim || e.Result.Total.During.Calls > 0 }
 
 // Latest gives the newest drill of every scenario and mode that came to its end, with its result: what others count of drills.
 func Latest(ctx context.Context, log Reader, tenant decouple.TenantID, now time.Time) ([]Entry, error) {
