@@ -27,12 +27,6 @@ type rulings struct {
 	asked []string // tool, host and signed clauses of every tool call that was judged
 }
 
-func (r *rulings) set(do func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	do()
-}
-
 // Site says what the test says.
 func (r *rulings) Site(*decouple.Run) (placement.Ruling, error) {
 	r.mu.Lock()

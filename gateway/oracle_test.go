@@ -14,7 +14,6 @@ import (
 type term struct {
 	kind     string // residency, forbid, training, allowlist, exclusive
 	label    string
-	team     string
 	lab      string
 	classes  []string
 	places   []string // geographies, clouds, or hosts

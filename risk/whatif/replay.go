@@ -19,7 +19,6 @@ type Replay struct {
 	cat         *catalog.Catalog
 	base, draft *placement.Policy
 	memo        map[string]*outlook
-	places      map[string]placement.Place
 	was, would  *Tally
 	rows        map[rowKey]*Moved
 	out         Replayed
