@@ -184,6 +184,8 @@ type Asker struct {
 	Agent    AgentName
 	Class    string   // of the work
 	Labels   []string // of the data
+	Team     string   // of the key that the run was started with
+	Caller   string   // that key's id
 	Priority int      // larger goes first
 	Signed   []string // clauses (contract/clause) that a person has signed off for this work
 }

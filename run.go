@@ -88,6 +88,8 @@ type Run struct {
 	Version        VersionHash `json:"version"`
 	Class          string      `json:"class,omitempty"`  // the workload class that contracts speak of
 	Labels         []string    `json:"labels,omitempty"` // of its data
+	Team           string      `json:"team,omitempty"`   // of the key that it was started with, and Caller is the key's id: contracts bind both
+	Caller         string      `json:"caller,omitempty"`
 	Site           Site        `json:"site,omitzero"`
 	Priority       int         `json:"priority,omitempty"` // larger goes first
 	Deadline       time.Time   `json:"deadline,omitzero"`

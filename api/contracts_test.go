@@ -186,7 +186,7 @@ func TestKeyLabels(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.describe()
-	_, bearer, err := s.keys.Create(t.Context(), registry.Key{Tenant: "ours", Actor: decouple.Actor{Kind: decouple.ActorPerson, ID: "doc"}, Role: registry.RoleDeveloper, Scope: &registry.Scope{Labels: []string{"phi"}}})
+	created, bearer, err := s.keys.Create(t.Context(), registry.Key{Tenant: "ours", Actor: decouple.Actor{Kind: decouple.ActorPerson, ID: "doc"}, Role: registry.RoleDeveloper, Scope: &registry.Scope{Labels: []string{"phi"}, Team: "ward"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,6 +195,9 @@ func TestKeyLabels(t *testing.T) {
 		st, err := engine.Load(t.Context(), s.store, "ours", decouple.RunID(begun))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if st.Run.Team != "ward" || st.Run.Caller != created.ID {
+			t.Errorf("the run is of team %q and key %q", st.Run.Team, st.Run.Caller)
 		}
 		return st.Run.Labels
 	}

@@ -72,6 +72,14 @@ func (c *call) labelled(labels []string) []string {
 	return labels
 }
 
+// team is that of the caller's key.
+func (c *call) team() string {
+	if c.who.Scope == nil {
+		return ""
+	}
+	return c.who.Scope.Team
+}
+
 // mayTell refuses to give a run data of a key whose labels the run does not have: contracts would not know of them.
 func (c *call) mayTell(id decouple.RunID) error {
 	if c.who.Scope == nil || len(c.who.Scope.Labels) == 0 {
@@ -106,7 +114,7 @@ func (c *call) start(in NewRun) (Begun, error) {
 		return Begun{}, decouple.Errorf(decouple.Invalid, "task.question: say what the run is to do")
 	}
 	id, err := c.Engine.Start(c.ctx(), engine.Start{Tenant: c.tenant(), Agent: in.Agent, Task: in.Task, Sources: in.Sources, Freeze: true, Envelope: e, Labels: in.Labels, Site: in.Site,
-		Priority: in.Priority, Key: c.key(), By: c.who.Actor})
+		Team: c.team(), Caller: c.who.Key, Priority: in.Priority, Key: c.key(), By: c.who.Actor})
 	return Begun{id}, err
 }
 
@@ -271,7 +279,7 @@ func (c *call) fork(in NewFork) (Begun, error) {
 	if err != nil {
 		return Begun{}, err
 	}
-	id, err := c.Engine.Fork(c.ctx(), engine.Fork{Tenant: c.tenant(), Run: c.run(), Step: in.Step, Effects: in.Effects, Envelope: e, Key: c.key(), By: c.who.Actor})
+	id, err := c.Engine.Fork(c.ctx(), engine.Fork{Tenant: c.tenant(), Run: c.run(), Step: in.Step, Effects: in.Effects, Envelope: e, Team: c.team(), Caller: c.who.Key, Key: c.key(), By: c.who.Actor})
 	return Begun{id}, err
 }
 
@@ -312,7 +320,7 @@ func (c *call) talk(in NewTalk) (Begun, error) {
 	if in.Agent == "" {
 		return Begun{}, decouple.Errorf(decouple.Invalid, "agent: say which agent to talk with; GET /api/v1/agents lists them")
 	}
-	id, err := c.Engine.OpenSession(c.ctx(), engine.NewSession{Tenant: c.tenant(), Agent: in.Agent, Label: in.Label, Busy: in.Busy, Envelope: e, Labels: in.Labels, Site: in.Site, Key: c.key(), By: c.who.Actor})
+	id, err := c.Engine.OpenSession(c.ctx(), engine.NewSession{Tenant: c.tenant(), Agent: in.Agent, Label: in.Label, Busy: in.Busy, Envelope: e, Labels: in.Labels, Site: in.Site, Team: c.team(), Caller: c.who.Key, Key: c.key(), By: c.who.Actor})
 	return Begun{id}, err
 }
 

@@ -38,6 +38,8 @@ type Run struct {
 	Version   decouple.VersionHash `json:"version"` // of its agent
 	Class     string               `json:"class,omitempty"`
 	Labels    []string             `json:"labels,omitempty"`
+	Team      string               `json:"team,omitempty"`   // of the key that it was started with
+	Caller    string               `json:"caller,omitempty"` // that key's id
 	Site      decouple.Site        `json:"site,omitzero"`
 	Priority  int                  `json:"priority,omitempty"`
 	Deadline  time.Time            `json:"deadline,omitzero"`
@@ -62,7 +64,7 @@ func RunOf(r journal.RunRow) Run {
 		ID: r.ID, Parent: r.Parent, Root: r.Root, Agent: r.Agent, Question: r.Label, Status: r.Status, Wait: r.Wait, Cause: r.Cause.Kind, Why: r.Cause.Why,
 		Steps: r.Steps, TokensIn: r.Usage.TokensIn, TokensOut: r.Usage.TokensOut, USD: r.Usage.Cost.Dollars(), Cost: r.Usage.Cost,
 		Created: r.Created, Updated: r.Updated, WallMS: r.Updated.Sub(r.Created).Milliseconds(),
-		Tenant: r.Tenant, Version: r.Version, Class: r.Class, Labels: r.Labels, Site: r.Site, Priority: r.Priority, Deadline: r.Deadline, Key: r.IdempotencyKey, Trace: r.Trace,
+		Tenant: r.Tenant, Version: r.Version, Class: r.Class, Labels: r.Labels, Team: r.Team, Caller: r.Caller, Site: r.Site, Priority: r.Priority, Deadline: r.Deadline, Key: r.IdempotencyKey, Trace: r.Trace,
 		Sources: r.Sources, Failure: r.Cause.Err, Estimated: r.Usage.Estimated, Node: r.Node, Epoch: r.Epoch, Events: r.Seq, Inbox: r.Inbox, Consumed: r.Consumed,
 		Until: r.Until, Wake: r.Wake, Row: r.Row,
 	}
@@ -80,7 +82,7 @@ func RunsOf(rows []journal.RunRow) []Run {
 // row is the inverse of RunOf.
 func (r Run) row() journal.RunRow {
 	return journal.RunRow{
-		Run: decouple.Run{ID: r.ID, Tenant: r.Tenant, Parent: r.Parent, Root: r.Root, Agent: r.Agent, Version: r.Version, Class: r.Class, Labels: r.Labels, Site: r.Site,
+		Run: decouple.Run{ID: r.ID, Tenant: r.Tenant, Parent: r.Parent, Root: r.Root, Agent: r.Agent, Version: r.Version, Class: r.Class, Labels: r.Labels, Team: r.Team, Caller: r.Caller, Site: r.Site,
 			Priority: r.Priority, Deadline: r.Deadline, IdempotencyKey: r.Key, Trace: r.Trace, Sources: r.Sources},
 		Label: r.Question, Status: r.Status, Wait: r.Wait, Cause: decouple.Cause{Kind: r.Cause, Why: r.Why, Err: r.Failure}, Node: r.Node, Epoch: r.Epoch, Seq: r.Events,
 		Inbox: r.Inbox, Consumed: r.Consumed, Until: r.Until, Wake: r.Wake, Row: r.Row, Steps: r.Steps,

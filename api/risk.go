@@ -40,6 +40,8 @@ type ParityQuery struct {
 	Cases      string               `json:"cases,omitempty" jsonschema:"a file of cases: YAML, as docs/risk.md describes it; without it, those that ship"`
 	Class      string               `json:"class,omitempty" jsonschema:"of the work as which it is asked: contracts judge it"`
 	Labels     []string             `json:"labels,omitempty" jsonschema:"of the data, likewise"`
+	Team       string               `json:"-"` // of the caller's key
+	Caller     string               `json:"-"` // that key's id
 	Repeats    int                  `json:"repeats,omitempty" jsonschema:"of every case; 1"`
 	Parallel   int                  `json:"parallel,omitempty" jsonschema:"cases at once; 4"`
 	Margin     float64              `json:"margin,omitempty" jsonschema:"how much worse an alternate may be, as a share; 0.1"`
@@ -67,7 +69,7 @@ func riskRoutes() []route {
 			if c.Parity == nil {
 				return nil, errNoRisk
 			}
-			q.Labels = c.labelled(q.Labels)
+			q.Labels, q.Team, q.Caller = c.labelled(q.Labels), c.team(), c.who.Key
 			list, err := c.Parity.Evaluate(c.ctx(), c.tenant(), q, c.who.Actor)
 			return reportsOf(list), err
 		}),

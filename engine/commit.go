@@ -221,7 +221,7 @@ func (m *mutation) child(plan ChildPlan, a decouple.Agent) error {
 	}
 	r := m.s.Run
 	run := decouple.Run{
-		ID: plan.ID, Tenant: r.Tenant, Parent: r.ID, Root: r.Root, Agent: a.Name, Version: a.Version, Class: cmp.Or(a.Class, r.Class), Labels: r.Labels, Site: r.Site,
+		ID: plan.ID, Tenant: r.Tenant, Parent: r.ID, Root: r.Root, Agent: a.Name, Version: a.Version, Class: cmp.Or(a.Class, r.Class), Labels: r.Labels, Team: r.Team, Caller: r.Caller, Site: r.Site,
 		Priority: r.Priority, Deadline: plan.Deadline, Subject: r.Subject, Trace: r.Trace, Sources: r.Sources,
 	}
 	p := created{Run: run, Label: plan.Label, Task: plan.Task, Call: plan.Call, Envelope: m.s.grant(plan), Price: m.Model.Price(a.Model), By: m.s.By, From: plan.From, Led: m.s.led}

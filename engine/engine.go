@@ -137,6 +137,8 @@ type Start struct {
 	Labels   []string
 	Site     decouple.Site
 	Priority int
+	Team     string         // of the caller's key
+	Caller   string         // that key's id
 	Freeze   bool           // Sources without a position are read as they are now, whatever is captured later
 	Key      string         // idempotency: the same start with it again gives the first run, and any other request is Conflict
 	By       decouple.Actor // default that of the engine
@@ -177,7 +179,7 @@ func (e *Engine) Start(ctx context.Context, st Start) (decouple.RunID, error) {
 		return "", err
 	}
 	p := created{Label: st.Task.Question, Task: task, Envelope: over(a.Envelope, st.Envelope), By: st.By}
-	p.Run = decouple.Run{Tenant: st.Tenant, Labels: st.Labels, Site: st.Site, Priority: st.Priority, IdempotencyKey: st.Key, Sources: st.Sources}
+	p.Run = decouple.Run{Tenant: st.Tenant, Labels: st.Labels, Team: st.Team, Caller: st.Caller, Site: st.Site, Priority: st.Priority, IdempotencyKey: st.Key, Sources: st.Sources}
 	if p.Envelope.Time > 0 {
 		p.Run.Deadline = time.Now().Add(p.Envelope.Time).UTC().Truncate(time.Microsecond)
 	}

@@ -328,7 +328,7 @@ func (j *job) callModel(eff CallModel) (bool, error) {
 		}
 	}
 	req := decouple.Request{
-		Run: s.Run.ID, For: decouple.Asker{Tenant: s.Run.Tenant, Agent: s.Run.Agent, Class: s.Run.Class, Labels: s.Run.Labels, Priority: s.Run.Priority, Signed: s.signed}, Step: eff.Step, Model: s.Agent.Model, Tools: specs, NoTools: eff.NoTools, MaxTokens: eff.MaxTokens,
+		Run: s.Run.ID, For: decouple.Asker{Tenant: s.Run.Tenant, Agent: s.Run.Agent, Class: s.Run.Class, Labels: s.Run.Labels, Team: s.Run.Team, Caller: s.Run.Caller, Priority: s.Run.Priority, Signed: s.signed}, Step: eff.Step, Model: s.Agent.Model, Tools: specs, NoTools: eff.NoTools, MaxTokens: eff.MaxTokens,
 		Messages: j.request(eff.Final), Tokens: func(t string) { j.tell(s, SignalToken, t) }, // an empty text begins anew
 	}
 	j.tell(s, SignalCalling, "")

@@ -21,7 +21,9 @@ type Fork struct {
 	Step     int               // the answers of the model up to this one, and their results, are kept
 	Effects  bool              // calls with effects after it are made again; without it they are refused
 	Envelope decouple.Envelope // set fields go before those of the run
-	Key      string            // idempotency
+	Team     string            // of the caller's key, and Caller is that key's id: without one both are those of the run
+	Caller   string
+	Key      string // idempotency
 	By       decouple.Actor
 }
 
@@ -58,7 +60,10 @@ func (e *Engine) Fork(ctx context.Context, f Fork) (decouple.RunID, error) {
 		From: &origin{Run: f.Run, Step: f.Step, Fork: true, Effects: f.Effects},
 	}
 	p.Run = decouple.Run{
-		Tenant: f.Tenant, Class: o.Run.Class, Labels: o.Run.Labels, Site: o.Run.Site, Priority: o.Run.Priority, IdempotencyKey: f.Key, Subject: o.Run.Subject, Sources: o.Run.Sources,
+		Tenant: f.Tenant, Class: o.Run.Class, Labels: o.Run.Labels, Team: o.Run.Team, Caller: o.Run.Caller, Site: o.Run.Site, Priority: o.Run.Priority, IdempotencyKey: f.Key, Subject: o.Run.Subject, Sources: o.Run.Sources,
+	}
+	if f.Caller != "" {
+		p.Run.Team, p.Run.Caller = f.Team, f.Caller
 	}
 	if p.Envelope.Time > 0 {
 		p.Run.Deadline = time.Now().Add(p.Envelope.Time).UTC().Truncate(time.Microsecond)
@@ -249,6 +254,8 @@ type NewSession struct {
 	Busy     BusyPolicy // default queue
 	Envelope decouple.Envelope
 	Labels   []string
+	Team     string // of the caller's key
+	Caller   string // that key's id
 	Site     decouple.Site
 	Key      string
 	By       decouple.Actor
@@ -280,7 +287,7 @@ func (e *Engine) OpenSession(ctx context.Context, n NewSession) (decouple.RunID,
 		return "", err
 	}
 	p := created{Label: cmp.Or(n.Label, "session with "+string(n.Agent)), Task: json.RawMessage(`""`), Envelope: over(a.Envelope, n.Envelope), By: n.By, Session: n.Busy}
-	p.Run = decouple.Run{Tenant: n.Tenant, Labels: n.Labels, Site: n.Site, IdempotencyKey: n.Key}
+	p.Run = decouple.Run{Tenant: n.Tenant, Labels: n.Labels, Team: n.Team, Caller: n.Caller, Site: n.Site, IdempotencyKey: n.Key}
 	return e.begin(ctx, p, a, req)
 }
 

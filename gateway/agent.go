@@ -33,8 +33,8 @@ func (m Agents) asks(named string) string {
 // error the answer holds nothing but that usage.
 func (m Agents) Answer(ctx context.Context, req decouple.Request) (decouple.Answer, error) {
 	g := m.Gateway
-	c := g.blank(Caller{Tenant: req.For.Tenant, Key: "agents", Agent: req.For.Agent, Actor: decouple.Actor{Kind: decouple.ActorAgent, ID: string(req.For.Agent)}, Labels: req.For.Labels, Priority: req.For.Priority})
-	c.class, c.run, c.asked, c.signed = req.For.Class, req.Run, m.asks(req.Model), req.For.Signed
+	c := g.blank(Caller{Tenant: req.For.Tenant, Key: "agents", Team: req.For.Team, Agent: req.For.Agent, Actor: decouple.Actor{Kind: decouple.ActorAgent, ID: string(req.For.Agent)}, Labels: req.For.Labels, Priority: req.For.Priority})
+	c.class, c.run, c.starter, c.asked, c.signed = req.For.Class, req.Run, req.For.Caller, m.asks(req.Model), req.For.Signed
 	c.id = "dec_" + string(req.Run) + "_" + strconv.Itoa(req.Step) + "_" + c.answerID[:6]
 	c.parsed = &req
 	c.sketch = sketchOf(req)

@@ -66,6 +66,7 @@ type call struct {
 
 	embeds  bool             // vectors are asked for
 	run     decouple.RunID   // of an agent
+	starter string           // the id of the key that the run was started with
 	drill   *drill           // that it is a canary of; nil is none
 	storeAs *StoredResponse  // nil stores nothing
 	making  *answer          // others wait for this call's answer

@@ -534,3 +534,35 @@ func TestSignOffTakenBack(t *testing.T) {
 		t.Errorf("%v, and two was asked %d times", err, len(two.requests()))
 	}
 }
+
+// seen keeps what was judged.
+type seen struct {
+	mu    sync.Mutex
+	needs []placement.Need
+}
+
+// Judge allows.
+func (s *seen) Judge(n *placement.Need, _ *placement.Place) placement.Ruling {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.needs = append(s.needs, *n)
+	return placement.Ruling{Verdict: placement.Allow, Effect: placement.Go}
+}
+
+// TestWhoStarted has contracts judge a run's call by the team and the key that the run was started with.
+func TestWhoStarted(t *testing.T) {
+	t.Parallel()
+	s := &seen{}
+	g := open(t, lawful(&law{judge: s}, nil), at("one", serve(t, good()).URL))
+	if _, err := (gateway.Agents{Gateway: g}).Answer(t.Context(), decouple.Request{Run: "r", Model: "smart", For: decouple.Asker{Team: "search", Caller: "k7", Class: "chat"}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.needs) == 0 {
+		t.Fatal("nothing was judged")
+	}
+	for _, n := range s.needs {
+		if n.Team != "search" || n.Key != "k7" || n.Class != "chat" {
+			t.Errorf("judged was %+v", n)
+		}
+	}
+}

@@ -74,6 +74,9 @@ func (c *call) pass(ep *endpoint) pass {
 // wanted is the call as contracts see it now, with what is signed off for its run.
 func (c *call) wanted(judge Judge) (placement.Need, error) {
 	n := placement.Need{Action: placement.CallModel, Class: c.class, Labels: c.labels, Team: c.who.Team, Agent: string(c.who.Agent), Key: c.who.Key, Signed: c.signed}
+	if c.run != "" {
+		n.Key = c.starter // what it spends is the agents', and what binds whoever started it binds it
+	}
 	if n.Class == "" && c.run == "" {
 		n.Class = StatelessAPI
 	}

@@ -175,6 +175,7 @@ func newContractsDiff(a *app) *cobra.Command {
 
 func newContractsCedar(a *app) *cobra.Command {
 	var asOf, known string
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "cedar", Short: "Print what holds in the language of Cedar", Args: noArgs,
 		Long: "Prints the contracts in force as policies of Cedar, for whoever wants to read or verify them with its tools. Shares and commitments are figures, which Cedar cannot say.",
@@ -188,12 +189,16 @@ func newContractsCedar(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return a.json(map[string]string{"cedar": text})
+				}
 				return a.print(text)
 			})
 		},
 	}
 	c.Flags().StringVar(&asOf, "as-of", "", "as of this `DATE` (default: now)")
 	c.Flags().StringVar(&known, "known", "", "by what was known on this `DATE` (default: everything that is known)")
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object, with the text in it")
 	return c
 }
 

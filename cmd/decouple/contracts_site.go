@@ -75,6 +75,7 @@ func (c siteContracts) rule(r *decouple.Run, n placement.Need, at placement.Plac
 	if err != nil {
 		return placement.Ruling{}, err
 	}
+	n.Team, n.Key = r.Team, r.Caller
 	n.Class, n.Labels, n.Agent, n.Signed = r.Class, r.Labels, string(r.Agent), slices.Concat(n.Signed, signed)
 	return terms.Judge(&n, &at), nil
 }

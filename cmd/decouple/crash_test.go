@@ -13,6 +13,7 @@ import (
 	"decouple.dev/decouple/journal"
 	"decouple.dev/decouple/journal/sqlite"
 	"decouple.dev/decouple/knowledge"
+	"decouple.dev/decouple/registry"
 	"decouple.dev/decouple/research"
 )
 
@@ -115,6 +116,9 @@ func inProcess(t *testing.T, dir string, left *atomic.Int64, do func(*owner)) {
 			t.Error(err)
 		}
 	}()
+	if o.contracts, err = registry.NewContracts(o.store); err != nil {
+		t.Fatal(err)
+	}
 	if err := o.plug(t.Context(), plan{}); err != nil {
 		t.Fatal(err)
 	}

@@ -142,6 +142,7 @@ func newDrillShow(a *app) *cobra.Command {
 }
 
 func newDrillAbort(a *app) *cobra.Command {
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "abort [DRILL]", Short: "End a live drill at once", Args: atMost,
 		Long: `Ends the live drill of an id, or whichever is under way at the server: no further call is harmed from that moment on. Its result is kept, and says that it was
@@ -163,9 +164,13 @@ aborted. A drill lives in the memory of the node that was asked for it: abort it
 			if id, err = there.AbortDrill(c.Context(), id, decouple.Actor{Kind: decouple.ActorPerson, ID: person()}); err != nil {
 				return err
 			}
+			if asJSON {
+				return a.json(map[string]string{"aborted": id})
+			}
 			a.say("the drill %s is aborted; its result: %s", id, a.command(append([]string{"drill", "report", id}, a.where()...)...))
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write one JSON object")
 	return c
 }

@@ -120,6 +120,7 @@ func newDrillReport(a *app) *cobra.Command {
 
 func newDrillVerify(a *app) *cobra.Command {
 	var keyFile string
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "verify FILE|DRILL", Short: "Check that a result is as it was signed", Args: exactly("a file with a signed result, or the id of a drill"),
 		Long: `Checks the signature of a result. With --key FILE that holds the public key of the installation that made it (decouple exit key), nothing else is needed: no data
@@ -144,10 +145,14 @@ folder, no network. Without it, this installation's own key is taken. A document
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return a.json(r)
+			}
 			return a.print(fmt.Sprintf("the signature of key %s holds\ndrill     %s\nscenario  %s, sha256 %s\nmode      %s\nran       %s\nresult    %s\n", public.ID()[:16], printable(r.ID), printable(r.Scenario.ID), printable(r.Scenario.Hash), r.Mode, r.Ran.Format(time.RFC3339), r.Verdict()))
 		},
 	}
 	c.Flags().StringVar(&keyFile, "key", "", "`FILE` with the public key (default: of this installation)")
+	c.Flags().BoolVar(&asJSON, "json", false, "write the result that was signed as one JSON object")
 	return c
 }
 

@@ -207,6 +207,7 @@ func (a *app) writeRegister(dir string, sheets []exit.Sheet) error {
 func newExitFocus(a *app) *cobra.Command {
 	var since, until, tenant string
 	var m modelFlags
+	var asJSON bool
 	c := &cobra.Command{
 		Use: "focus", Short: "Write what was spent as FOCUS 1.2, the open format of cost and usage", Args: noArgs,
 		Long: `Writes what model calls have cost as CSV in the FinOps Open Cost and Usage Specification 1.2: all its columns by their ids, empty where there is nothing, and behind them
@@ -225,18 +226,19 @@ columns of ours whose names begin with x_. A row is a day of one tenant, key, te
 			if !span.Until.IsZero() && !span.Since.Before(span.Until) {
 				return decouple.Errorf(decouple.Invalid, "--until %s is not after --since %s: no time is between them", printable(until), printable(since))
 			}
-			return a.focus(c.Context(), m, span)
+			return a.focus(c.Context(), m, span, asJSON)
 		},
 	}
 	c.Flags().StringVar(&since, "since", "", "`TIME` from which on: a span such as 24h or 7d, a date, or a time in RFC 3339 (default: ever)")
 	c.Flags().StringVar(&until, "until", "", "`TIME` before which, likewise (default: now)")
 	c.Flags().StringVar(&tenant, "tenant", "", "only this `TENANT` (default: all)")
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON: a list of rows by their columns, values as in the CSV")
 	m.add(c.Flags())
 	return c
 }
 
 // focus writes the calls of a span as FOCUS.
-func (a *app) focus(ctx context.Context, m modelFlags, span ledger.Span) error {
+func (a *app) focus(ctx context.Context, m modelFlags, span ledger.Span, asJSON bool) error {
 	var b bytes.Buffer
 	err := a.audited(ctx, m, func(log journal.Reader, cat *catalog.Catalog, _ *registry.Contracts) error {
 		rows, err := exit.Charges(ctx, log, cat, span)
@@ -248,5 +250,20 @@ func (a *app) focus(ctx context.Context, m modelFlags, span ledger.Span) error {
 	if err != nil {
 		return err
 	}
-	return a.print(b.String())
+	if !asJSON {
+		return a.print(b.String())
+	}
+	table, err := csv.NewReader(&b).ReadAll()
+	if err != nil {
+		return err
+	}
+	rows := []map[string]string{}
+	for _, line := range table[1:] {
+		row := map[string]string{}
+		for i, name := range table[0] {
+			row[name] = line[i]
+		}
+		rows = append(rows, row)
+	}
+	return a.json(rows)
 }

@@ -143,7 +143,7 @@ func (e evaluator) evaluate(ctx context.Context, tenant decouple.TenantID, q api
 	list, err := parity.Run(ctx, parity.Evaluation{
 		ID: parity.Prefix + strings.ToLower(rand.Text()[:12]), Suite: suite, Primary: q.Primary, Alternates: q.Alternates,
 		Model: func(id catalog.EndpointID) parity.Model { return gateway.Agents{Gateway: e.gateway, Model: string(id)} },
-		For:   decouple.Asker{Tenant: tenant, Agent: "parity", Class: q.Class, Labels: q.Labels}, Repeats: q.Repeats, Parallel: q.Parallel, Margin: q.Margin, Seed: q.Seed, Progress: progress,
+		For:   decouple.Asker{Tenant: tenant, Agent: "parity", Class: q.Class, Labels: q.Labels, Team: q.Team, Caller: q.Caller}, Repeats: q.Repeats, Parallel: q.Parallel, Margin: q.Margin, Seed: q.Seed, Progress: progress,
 	})
 	if err != nil {
 		return nil, err

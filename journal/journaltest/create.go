@@ -29,7 +29,7 @@ func runsCases() []testCase {
 func wholeRun() decouple.Run {
 	return decouple.Run{
 		ID: "root.2.1", Tenant: "acme", Parent: "root.2", Root: "root", Agent: "researcher", Version: "aa55", Class: "autonomous-research",
-		Labels: []string{"personal", "eu"}, Site: decouple.Site{Cloud: "aws", Region: "eu-central-1", Labels: []string{"gpu", "own"}}, Priority: -3,
+		Labels: []string{"personal", "eu"}, Team: "search", Caller: "k1", Site: decouple.Site{Cloud: "aws", Region: "eu-central-1", Labels: []string{"gpu", "own"}}, Priority: -3,
 		Deadline: time.Date(2031, 2, 3, 4, 5, 6, 789000, time.UTC), IdempotencyKey: "key \x00 ü", Subject: "subject-9", Trace: "4bf92f3577b34da6a3ce929d0e0e4736",
 		Sources: decouple.Sources{Paths: []string{"docs/a b", "ü"}, AsOf: 42},
 	}
