@@ -81,13 +81,7 @@ func (a *app) offered() (*catalog.Catalog, error) {
 		found, _ := credential.Discover(a.env)
 		accounts = append(accounts, unnamed(found, accounts)...)
 	}
-	if cat, err = cat.WithEndpoints(credential.Endpoints(cat, accounts)); err != nil {
-		return nil, err
-	}
-	if cat, err = cat.With(file.overlay); err != nil {
-		return nil, decouple.Errorf(decouple.Invalid, "%s: gateway: catalog: %w", file.path, err)
-	}
-	return cat, nil
+	return file.offers(cat, accounts)
 }
 
 // unwritten is a journal that this process only reads.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -42,7 +43,7 @@ func newDrillLs(a *app) *cobra.Command {
 			var rows [][]string
 			for i := range all {
 				s := &all[i]
-				rows = append(rows, []string{s.ID, s.Lasts.String(), or(s.Mark, "-"), days(s.Every), clip(printable(s.Title), 90)})
+				rows = append(rows, []string{s.ID, s.Lasts.String(), cmp.Or(s.Mark, "-"), days(s.Every), clip(printable(s.Title), 90)})
 			}
 			text := table("SCENARIO LASTS MARK EVERY WHAT", rows)
 			if len(list) > 0 {
@@ -84,14 +85,6 @@ func days(d time.Duration) string {
 		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	}
 	return d.String()
-}
-
-// or gives s, or d if it is empty.
-func or(s, d string) string {
-	if s == "" {
-		return d
-	}
-	return s
 }
 
 func newDrillReport(a *app) *cobra.Command {
@@ -158,18 +151,14 @@ folder, no network. Without it, this installation's own key is taken. A document
 
 // publicKey is that of a file, or this installation's own.
 func (a *app) publicKey(file string) (sign.Public, error) {
-	if file == "" {
-		k, err := a.signer()
-		if err != nil {
-			return sign.Public{}, err
-		}
-		return k.Public(), nil
+	if file != "" {
+		return a.public(file)
 	}
-	b, err := os.ReadFile(file)
+	k, err := a.signer()
 	if err != nil {
-		return sign.Public{}, decouple.Errorf(decouple.NotFound, "--key: %w", err)
+		return sign.Public{}, err
 	}
-	return sign.ParsePublic(b)
+	return k.Public(), nil
 }
 
 func newDrillCompare(a *app) *cobra.Command {
@@ -191,7 +180,7 @@ func newDrillCompare(a *app) *cobra.Command {
 			}
 			var rows [][]string
 			for _, d := range list {
-				rows = append(rows, []string{printable(d.What), printable(d.A), printable(d.B), or(d.Better, "-")})
+				rows = append(rows, []string{printable(d.What), printable(d.A), printable(d.B), cmp.Or(d.Better, "-")})
 			}
 			return a.print(table("FIGURE A B BETTER", rows))
 		},

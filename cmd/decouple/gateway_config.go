@@ -24,6 +24,18 @@ type gatewayFile struct {
 	config   gateway.Config
 }
 
+// offers is a catalog with the endpoints of accounts, and with what the file says of it.
+func (f gatewayFile) offers(cat *catalog.Catalog, accounts []credential.Account) (*catalog.Catalog, error) {
+	cat, err := cat.WithEndpoints(credential.Endpoints(cat, accounts))
+	if err != nil {
+		return nil, err
+	}
+	if cat, err = cat.With(f.overlay); err != nil {
+		return nil, decouple.Errorf(decouple.Invalid, "%s: gateway: catalog: %w", f.path, err)
+	}
+	return cat, nil
+}
+
 // accountNode is an account in the config file.
 type accountNode struct {
 	Name     string            `yaml:"name"`

@@ -81,11 +81,8 @@ func (a *app) choose(m modelFlags, earlier decouple.Price) (*models, error) {
 		accounts = nil // nobody else is asked
 	}
 	accounts = a.ask(accounts, m.name)
-	if cat, err = cat.WithEndpoints(credential.Endpoints(cat, accounts)); err != nil {
+	if cat, err = file.offers(cat, accounts); err != nil {
 		return nil, err
-	}
-	if cat, err = cat.With(file.overlay); err != nil {
-		return nil, decouple.Errorf(decouple.Invalid, "%s: gateway: catalog: %w", file.path, err)
 	}
 	if cat, err = m.price(cat, earlier); err != nil {
 		return nil, err

@@ -1,6 +1,9 @@
 package route
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Config is how the router judges. The zero value of each field stands for what its comment says.
 type Config struct {
@@ -29,35 +32,26 @@ type Config struct {
 	Replicas int // processes that share the providers' limits; 1
 }
 
-// or gives v, or d for the zero value.
-func or[T comparable](v, d T) T {
-	var zero T
-	if v == zero {
-		return d
-	}
-	return v
-}
-
 // filled is c with what its zero values stand for.
 func (c Config) filled() Config {
-	c.Window = or(c.Window, 30*time.Second)
-	c.Run = or(c.Run, 5)
-	c.FailShare = or(c.FailShare, 0.5)
-	c.Degraded = or(c.Degraded, 0.2)
-	c.SlowTimes = or(c.SlowTimes, 5)
-	c.BackOff = or(c.BackOff, time.Second)
-	c.BackOffMax = or(c.BackOffMax, 2*time.Minute)
-	c.Patience = or(c.Patience, 5*time.Second)
-	c.PatienceMax = or(c.PatienceMax, time.Minute)
-	c.Wait = or(c.Wait, 30*time.Second)
-	c.Attempts = or(c.Attempts, 3)
-	c.Dearer = or(c.Dearer, 0.25)
-	c.RetryShare = or(c.RetryShare, 0.2)
-	c.RetryBurst = or(c.RetryBurst, 10)
-	c.RetryFloor = or(c.RetryFloor, 6)
-	c.FirstToken = or(c.FirstToken, 800*time.Millisecond)
-	c.Rate = or(c.Rate, 60)
-	c.Answer = or(c.Answer, 300)
-	c.Replicas = or(c.Replicas, 1)
+	c.Window = cmp.Or(c.Window, 30*time.Second)
+	c.Run = cmp.Or(c.Run, 5)
+	c.FailShare = cmp.Or(c.FailShare, 0.5)
+	c.Degraded = cmp.Or(c.Degraded, 0.2)
+	c.SlowTimes = cmp.Or(c.SlowTimes, 5)
+	c.BackOff = cmp.Or(c.BackOff, time.Second)
+	c.BackOffMax = cmp.Or(c.BackOffMax, 2*time.Minute)
+	c.Patience = cmp.Or(c.Patience, 5*time.Second)
+	c.PatienceMax = cmp.Or(c.PatienceMax, time.Minute)
+	c.Wait = cmp.Or(c.Wait, 30*time.Second)
+	c.Attempts = cmp.Or(c.Attempts, 3)
+	c.Dearer = cmp.Or(c.Dearer, 0.25)
+	c.RetryShare = cmp.Or(c.RetryShare, 0.2)
+	c.RetryBurst = cmp.Or(c.RetryBurst, 10)
+	c.RetryFloor = cmp.Or(c.RetryFloor, 6)
+	c.FirstToken = cmp.Or(c.FirstToken, 800*time.Millisecond)
+	c.Rate = cmp.Or(c.Rate, 60)
+	c.Answer = cmp.Or(c.Answer, 300)
+	c.Replicas = cmp.Or(c.Replicas, 1)
 	return c
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -283,7 +284,7 @@ func (s *State) tell(d *Decision, opts []option, q *question, best int) {
 		}
 	}
 	for _, c := range q.Refused {
-		c.Verdict = or(c.Verdict, Denied)
+		c.Verdict = cmp.Or(c.Verdict, Denied)
 		d.Candidates = append(d.Candidates, c)
 	}
 	if best < 0 || q.t >= q.deadline {
@@ -310,7 +311,7 @@ func (s *State) patience(o *option, q *question) time.Duration {
 	p := o.first * s.cfg.SlowTimes
 	if !q.Stream {
 		// The answer may be as long as it is allowed to be.
-		most := float64(or(q.MaxOut, 4096))
+		most := float64(cmp.Or(q.MaxOut, 4096))
 		rate := s.cfg.Rate
 		if o.e.speed.rates > 0 {
 			rate = o.e.speed.rate

@@ -50,7 +50,7 @@ func (p *prefixes) went(sticky string, e *endpoint, t int64) {
 func (v *visits) warm(e *endpoint, t int64, keep time.Duration) bool {
 	for i := range v {
 		if v[i].to == e {
-			return t-v[i].at <= int64(or(keep, cacheFor))
+			return t-v[i].at <= int64(cmp.Or(keep, cacheFor))
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -58,10 +59,10 @@ type Place struct {
 
 // NewQueue makes an empty queue.
 func NewQueue(cfg QueueConfig) *Queue {
-	cfg.Max = or(cfg.Max, 1024)
-	cfg.Wait = or(cfg.Wait, 30*time.Second)
-	cfg.Quantum = or(cfg.Quantum, 4096)
-	cfg.Low = or(cfg.Low, 16)
+	cfg.Max = cmp.Or(cfg.Max, 1024)
+	cfg.Wait = cmp.Or(cfg.Wait, 30*time.Second)
+	cfg.Quantum = cmp.Or(cfg.Quantum, 4096)
+	cfg.Low = cmp.Or(cfg.Low, 16)
 	return &Queue{cfg: cfg, items: map[string]*item{}}
 }
 
@@ -110,7 +111,7 @@ func (q *Queue) Enqueue(id string, n Need, now time.Time) Place {
 }
 
 // cost is what a call counts for in the round robin: its tokens, as far as they are known, and something for being a call.
-func (n *Need) cost() int64 { return 500 + n.TokensIn + min(or(n.MaxOut, 300), 2000) }
+func (n *Need) cost() int64 { return 500 + n.TokensIn + min(cmp.Or(n.MaxOut, 300), 2000) }
 
 // seconds rounds up to whole ones: that is what Retry-After can say.
 func seconds(d time.Duration) time.Duration {

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"fmt"
@@ -130,7 +131,7 @@ func (w *world) try(c *turn) {
 			w.begin(c)
 			return
 		case d.Wait.IsZero():
-			w.done(c, or(c.failed, string(d.Refused)))
+			w.done(c, cmp.Or(c.failed, string(d.Refused)))
 			return
 		}
 	}
@@ -142,19 +143,11 @@ func (w *world) try(c *turn) {
 		w.done(e, "evicted")
 	}
 	if p.Refused != "" {
-		w.done(c, or(c.failed, string(p.Refused)))
+		w.done(c, cmp.Or(c.failed, string(p.Refused)))
 		return
 	}
 	w.waiting[c.n.ID] = c
 	w.pump()
-}
-
-// or gives a unless it is empty.
-func or(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // decide asks the router.
@@ -170,7 +163,7 @@ func (w *world) pump() {
 	for _, id := range w.q.Expire(w.now) {
 		c := w.waiting[id]
 		delete(w.waiting, id)
-		w.done(c, or(c.failed, "waited too long"))
+		w.done(c, cmp.Or(c.failed, "waited too long"))
 	}
 	next := w.q.Wake()
 	for w.q.Len() > 0 {
@@ -187,7 +180,7 @@ func (w *world) pump() {
 		c := w.waiting[id]
 		delete(w.waiting, id)
 		if w.d.Chosen == "" {
-			w.done(c, or(c.failed, string(w.d.Refused)))
+			w.done(c, cmp.Or(c.failed, string(w.d.Refused)))
 			continue
 		}
 		w.begin(c)

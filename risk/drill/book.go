@@ -215,7 +215,7 @@ func (e *Entry) stand(now time.Time) {
 		e.State = Passed
 	case e.Result != nil:
 		e.State = Failed
-	case now.After(or(e.Until, e.Started).Add(grace)):
+	case now.After(cmp.Or(e.Until, e.Started).Add(grace)):
 		e.State = Lost
 	default:
 		e.State = Running

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func Compare(a, b *Result) []Difference {
 		}
 	}
 	figures("all", &a.Total, &b.Total)
-	none := func(r *Result) string { return or(strings.Join(r.gapNames(), ", "), "none") }
+	none := func(r *Result) string { return cmp.Or(strings.Join(r.gapNames(), ", "), "none") }
 	add("without an alternate", none(a), none(b), float64(len(a.gapNames())-len(b.gapNames())))
 	return out
 }

@@ -68,7 +68,7 @@ func (s *Standing) grade(drills []Entry, now time.Time) {
 		s.Overdue, s.Why = s.Every > 0, "never drilled"
 		return
 	}
-	s.Every = or(best.Every, s.Every)
+	s.Every = cmp.Or(best.Every, s.Every)
 	switch {
 	case best.State == Failed:
 		s.Points, s.Why = pointsFailed, "drilled, and not passed"

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,7 +69,7 @@ func (r *Result) judgeGaps(e *Expect) {
 	if r.Mode == Shadow { // other workloads than those of the file
 		met = !slices.ContainsFunc(found, func(name string) bool { return !slices.Contains(want, name) })
 	}
-	say := func(list []string) string { return or(strings.Join(list, ", "), "none") }
+	say := func(list []string) string { return cmp.Or(strings.Join(list, ", "), "none") }
 	r.Checks = append(r.Checks, Check{"workloads without an alternate", say(want), say(found), met})
 }
 

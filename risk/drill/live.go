@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -33,7 +34,7 @@ const (
 
 // filled is c with its defaults; what is wrong with it is Invalid.
 func (c Canary) filled() (Canary, error) {
-	c.Share, c.For, c.Most, c.Enough = or(c.Share, 0.05), or(c.For, 5*time.Minute), or(c.Most, 0.1), or(c.Enough, 20)
+	c.Share, c.For, c.Most, c.Enough = cmp.Or(c.Share, 0.05), cmp.Or(c.For, 5*time.Minute), cmp.Or(c.Most, 0.1), cmp.Or(c.Enough, 20)
 	switch {
 	case !(c.Share > 0 && c.Share <= 1):
 		return c, decouple.Errorf(decouple.Invalid, "the share of a canary is above 0 and at most 100%%")
@@ -146,7 +147,7 @@ func (l *Loss) pretence() *gateway.Pretence {
 	case Refuse:
 		return &gateway.Pretence{Status: 400}
 	case Auth:
-		return &gateway.Pretence{Status: or(l.Status, 401)}
+		return &gateway.Pretence{Status: cmp.Or(l.Status, 401)}
 	case StallFirst, Stall:
 		return &gateway.Pretence{Wait: l.For}
 	case Slow:
@@ -239,7 +240,7 @@ func (l *live) breaches(f *gateway.Facts) []string {
 		return nil
 	}
 	var out []string
-	need := placement.Need{Action: placement.CallModel, Class: or(f.Class, gateway.StatelessAPI), Labels: f.Labels, Team: f.Team, Agent: string(f.Agent), Key: f.Key}
+	need := placement.Need{Action: placement.CallModel, Class: cmp.Or(f.Class, gateway.StatelessAPI), Labels: f.Labels, Team: f.Team, Agent: string(f.Agent), Key: f.Key}
 	for _, a := range f.Attempts {
 		e, known := l.catalog.Endpoints[a.Endpoint]
 		if a.Pretended || !known {
@@ -260,7 +261,7 @@ func workloadOf(f *gateway.Facts) string {
 			return w
 		}
 	}
-	return or(f.Asked, "calls")
+	return cmp.Or(f.Asked, "calls")
 }
 
 // end ends the drill; why is empty where it has come to its end. The caller holds mu.
@@ -317,5 +318,5 @@ func (l *live) fill(r *Result) {
 			what = append(what, w.name+" "+strings.Join(w.list, ", "))
 		}
 	}
-	r.World = "the gateway of node " + or(r.Node, "?") + ", " + strings.Join(what, "; ") + "; the scenario's " + brief(l.fullLasts) + " brought to " + brief(l.canary.For)
+	r.World = "the gateway of node " + cmp.Or(r.Node, "?") + ", " + strings.Join(what, "; ") + "; the scenario's " + brief(l.fullLasts) + " brought to " + brief(l.canary.For)
 }

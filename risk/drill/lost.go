@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -100,7 +101,7 @@ func (l *Loss) words() string {
 	case Refuse:
 		return "refuses right calls with 400"
 	case Auth:
-		return "refuses every key with " + itoa(or(l.Status, 401))
+		return "refuses every key with " + itoa(cmp.Or(l.Status, 401))
 	case StallFirst:
 		return "says nothing for " + l.For.String() + " before the first token"
 	case Stall:

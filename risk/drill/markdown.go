@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -188,7 +189,7 @@ func (g *Gap) say() string {
 	if g.Calls > 0 {
 		s += " (" + itoa(g.Calls) + " calls)"
 	}
-	s += ": lost " + or(strings.Join(g.Lost, ", "), "nothing")
+	s += ": lost " + cmp.Or(strings.Join(g.Lost, ", "), "nothing")
 	if len(g.Refused) > 0 {
 		s += "; there, and not permitted: " + strings.Join(g.Refused, "; ")
 	}

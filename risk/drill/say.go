@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -48,7 +49,7 @@ func (s *Scenario) Describe() string {
 	}
 	for i := range s.Workloads {
 		w := &s.Workloads[i]
-		text := fmt.Sprintf("%s: %s runs a second of %d calls, model %s, class %s", w.Name, number(w.Rate), w.Steps, w.Model, or(w.Class, "not named"))
+		text := fmt.Sprintf("%s: %s runs a second of %d calls, model %s, class %s", w.Name, number(w.Rate), w.Steps, w.Model, cmp.Or(w.Class, "not named"))
 		if len(w.Residency) > 0 {
 			text += ", only in " + strings.Join(w.Residency, ", ")
 		}
@@ -71,7 +72,7 @@ func (s *Scenario) Describe() string {
 		p("expected", "at most %d breaches of residency and contracts", *e.Breaches)
 	}
 	if e.named {
-		p("expected", "without an alternate: %s", or(strings.Join(e.NoAlternate, ", "), "nothing"))
+		p("expected", "without an alternate: %s", cmp.Or(strings.Join(e.NoAlternate, ", "), "nothing"))
 	}
 	if s.Every > 0 {
 		p("due", "every %s", days(s.Every))

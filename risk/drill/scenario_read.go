@@ -2,6 +2,7 @@ package drill
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -124,7 +125,7 @@ func Read(name string, data []byte) (Scenario, error) {
 func (f *fileScenario) scenario(at lines) Scenario {
 	s := Scenario{
 		ID: f.ID, Title: f.Title, Source: f.Source, Mark: f.Mark, When: f.When, Facts: strings.TrimSpace(f.Facts), Simplified: f.Simplified, Every: time.Duration(f.Every),
-		Before: or(time.Duration(f.Before), 5*time.Minute), After: or(time.Duration(f.After), 10*time.Minute), Slow: or(time.Duration(f.Slow), 20*time.Second), Aliases: f.Aliases,
+		Before: cmp.Or(time.Duration(f.Before), 5*time.Minute), After: cmp.Or(time.Duration(f.After), 10*time.Minute), Slow: cmp.Or(time.Duration(f.Slow), 20*time.Second), Aliases: f.Aliases,
 	}
 	s.Start = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	for i := range f.Lose {
@@ -176,13 +177,13 @@ func (f *fileLoss) loss(line int) Loss {
 		l.Share = float64(*f.Share)
 	}
 	if l.What == Storm {
-		l.For = or(l.For, 10*time.Second)
+		l.For = cmp.Or(l.For, 10*time.Second)
 	}
 	return l
 }
 
 func (f *fileWorkload) workload(line int) Workload {
-	w := Workload{Name: f.Name, Class: f.Class, Labels: f.Labels, Team: f.Team, Agent: f.Agent, Model: f.Model, Residency: f.Residency, Rate: f.Rate, Steps: or(f.Steps, 1), In: or(f.In, 1500), Out: or(f.Out, 250),
+	w := Workload{Name: f.Name, Class: f.Class, Labels: f.Labels, Team: f.Team, Agent: f.Agent, Model: f.Model, Residency: f.Residency, Rate: f.Rate, Steps: cmp.Or(f.Steps, 1), In: cmp.Or(f.In, 1500), Out: cmp.Or(f.Out, 250),
 		Stream: f.Stream == nil || *f.Stream, Critical: f.Critical, Again: f.Again, line: line}
 	if w.Rate == 0 {
 		w.Rate = 1
@@ -203,15 +204,6 @@ func textOf(n *yaml.Node) Text {
 		return Text{Line: n.Line}
 	}
 	return Text{n.Line, string(b)}
-}
-
-// or gives v, or d for the zero value.
-func or[T comparable](v, d T) T {
-	var zero T
-	if v == zero {
-		return d
-	}
-	return v
 }
 
 // span is a length of time, such as 30s, 20h12m or 90d.

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -44,7 +45,7 @@ func (d *Desk) shadowWorld(ctx context.Context, a *Ask, now time.Time) (*world, 
 
 // shadow decides recorded calls again without what is lost.
 func (d *Desk) shadow(ctx context.Context, w *world, a Ask, o Order) (*Result, error) {
-	span := ledger.Span{Tenant: a.Tenant, Since: or(a.Since, o.Ran.Add(-30*24*time.Hour)), Until: o.Ran}
+	span := ledger.Span{Tenant: a.Tenant, Since: cmp.Or(a.Since, o.Ran.Add(-30*24*time.Hour)), Until: o.Ran}
 	r := o.result(w.Scenario, Shadow)
 	r.Measures = measuredShadow
 	x := newShade(w)
@@ -113,7 +114,7 @@ func (x *shade) decide(c ledger.Recorded) error {
 	if !known || c.Outcome != ledger.OK {
 		return nil
 	}
-	need := placement.Need{Action: placement.CallModel, Class: or(c.Class, gateway.StatelessAPI), Labels: c.Labels, Team: c.Team, Agent: string(c.Agent), Key: c.Key}
+	need := placement.Need{Action: placement.CallModel, Class: cmp.Or(c.Class, gateway.StatelessAPI), Labels: c.Labels, Team: c.Team, Agent: string(c.Agent), Key: c.Key}
 	place := x.places[e.ID]
 	for _, at := range x.moments() {
 		t := x.at(at)
@@ -137,21 +138,21 @@ type again struct {
 
 // replace finds the alternate of a call and counts it.
 func (x *shade) replace(c *ledger.Recorded, need *placement.Need, why again) {
-	name := or(or(or(or(c.Class, string(c.Agent)), c.Team), c.Key), c.Asked)
+	name := cmp.Or(cmp.Or(cmp.Or(cmp.Or(c.Class, string(c.Agent)), c.Team), c.Key), c.Asked)
 	t := x.tallies[name]
 	if t == nil {
 		t = newTally(Figures{Workload: name, Class: c.Class, Model: c.Asked, Alternate: true}, x.Lasts)
 		x.tallies[name] = t
 	}
-	t.call(ended{at: -1, first: or(c.First, c.Took), took: c.Took, by: c.Endpoint, cost: c.Usage.Cost})
+	t.call(ended{at: -1, first: cmp.Or(c.First, c.Took), took: c.Took, by: c.Endpoint, cost: c.Usage.Cost})
 	terms := x.at(why.at)
 	place := x.places[catalog.EndpointID(c.Endpoint)]
 	if ok, _ := terms.ruling(need, &place); ok && !why.lost { // it is merely dearer, and stays
-		t.call(ended{at: 0, first: or(c.First, c.Took), took: c.Took, by: c.Endpoint, cost: decouple.Money(float64(c.Usage.Cost) * why.dearer)})
+		t.call(ended{at: 0, first: cmp.Or(c.First, c.Took), took: c.Took, by: c.Endpoint, cost: decouple.Money(float64(c.Usage.Cost) * why.dearer)})
 		return
 	}
 	var members []catalog.EndpointID
-	alias, err := x.catalog.Resolve(or(c.Asked, c.Model))
+	alias, err := x.catalog.Resolve(cmp.Or(c.Asked, c.Model))
 	if err == nil {
 		members = x.catalog.Members(alias)
 	}

@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -48,7 +49,7 @@ func Simulate(ctx context.Context, s Scenario, o Order) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Seed = or(o.Seed, 1)
+	o.Seed = cmp.Or(o.Seed, 1)
 	r := o.result(&s, Sim)
 	r.Seed, r.Played, r.World, r.Measures = o.Seed, s.Before+s.Lasts+s.After, "simulated clouds, "+sim.Label, measuredSim
 	ours, err := w.play(ctx, &o, false)

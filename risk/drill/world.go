@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +89,7 @@ func (w *world) open(book placement.Book) error {
 		if at > 0 && why == last {
 			continue
 		}
-		t := terms{from: at, why: or(why, w.calm.why)}
+		t := terms{from: at, why: cmp.Or(why, w.calm.why)}
 		switch {
 		case why == "":
 			t.policy = w.calm.policy
@@ -211,7 +212,7 @@ func (t *terms) ruling(n *placement.Need, p *placement.Place) (bool, string) {
 	for _, c := range r.Clauses {
 		why = append(why, c.ID+" ("+c.Text+")")
 	}
-	return false, or(strings.Join(why, ", "), r.Why)
+	return false, cmp.Or(strings.Join(why, ", "), r.Why)
 }
 
 // gap is what a need has left at a time; nil is that something is.

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -9,12 +10,12 @@ const day = float64(24 * time.Hour)
 
 // filled is a with what its zero values stand for.
 func (a Arrival) filled() Arrival {
-	a.Pattern = or(a.Pattern, Poisson)
+	a.Pattern = cmp.Or(a.Pattern, Poisson)
 	switch a.Pattern {
 	case Burst:
-		a.Every, a.For, a.Times = or(a.Every, 10*time.Minute), or(a.For, time.Minute), or(a.Times, 5)
+		a.Every, a.For, a.Times = cmp.Or(a.Every, 10*time.Minute), cmp.Or(a.For, time.Minute), cmp.Or(a.Times, 5)
 	case Daily:
-		a.Peak, a.Swing = or(a.Peak, 14*time.Hour), or(a.Swing, 0.8)
+		a.Peak, a.Swing = cmp.Or(a.Peak, 14*time.Hour), cmp.Or(a.Swing, 0.8)
 	}
 	return a
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"time"
 
 	"decouple.dev/decouple"
@@ -96,7 +97,7 @@ func (f *fleet) foresee(a *attempt, patience time.Duration) time.Duration {
 		}
 		return over
 	}
-	patience = max(min(or(patience, f.Router.Patience.FirstToken), f.Router.Patience.FirstToken, limit), time.Millisecond)
+	patience = max(min(cmp.Or(patience, f.Router.Patience.FirstToken), f.Router.Patience.FirstToken, limit), time.Millisecond)
 	n := p.Tokens()
 	if n > 0 {
 		a.first = max(p.Token(0), 1)

@@ -38,7 +38,7 @@ func (f *fleet) newCall(r *run) *call {
 	*c = call{r: r, i: i, no: f.callNo, policy: f.changes, began: f.now}
 	c.need = route.Need{
 		ID: strconv.FormatUint(c.no, 36), Alias: w.alias, TokensIn: r.in, MaxOut: w.MaxOut, Tenant: w.Tenant, Key: r.key, Priority: max(w.Priority, w.alias.Priority),
-		Deadline: f.clock.Add(or(w.Deadline, f.Router.Patience.Call)), Sticky: r.sticky, Tried: tried, Stream: w.Stream, Prefer: w.prefer,
+		Deadline: f.clock.Add(cmp.Or(w.Deadline, f.Router.Patience.Call)), Sticky: r.sticky, Tried: tried, Stream: w.Stream, Prefer: w.prefer,
 	}
 	return c
 }
@@ -60,7 +60,7 @@ func (f *fleet) pursue(c *call) {
 	case d.Chosen != "":
 		f.launch(c)
 	case d.Wait.IsZero():
-		f.fail(c, string(or(d.Refused, decouple.RateLimited)))
+		f.fail(c, string(cmp.Or(d.Refused, decouple.RateLimited)))
 	case d.Wait.Sub(f.clock) > f.Router.MaxWait:
 		f.fail(c, string(decouple.RateLimited))
 	default:
@@ -246,7 +246,7 @@ func (f *fleet) elsewhere(c *call) bool {
 func (f *fleet) wait(c *call, soon time.Time) {
 	place := f.queue.Enqueue(c.need.ID, c.need, f.clock)
 	if place.Refused != "" {
-		f.fail(c, or(c.failed, string(place.Refused)))
+		f.fail(c, cmp.Or(c.failed, string(place.Refused)))
 		return
 	}
 	if place.Evicted != "" {
@@ -264,7 +264,7 @@ func (f *fleet) turnAway(id string) {
 	c := f.waiting[id]
 	delete(f.waiting, id)
 	c.r.w.row.wait.Add(time.Duration(f.now - c.since))
-	f.fail(c, or(c.failed, string(decouple.RateLimited)))
+	f.fail(c, cmp.Or(c.failed, string(decouple.RateLimited)))
 }
 
 // moved is told that an endpoint may have room.

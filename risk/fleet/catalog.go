@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"slices"
 
 	"decouple.dev/decouple"
@@ -34,7 +35,7 @@ func Catalog(base *catalog.Catalog, clouds []sim.Cloud, labels map[string][]stri
 			o.Models[m.ID] = catalog.Model{ID: m.ID, Context: m.Context, MaxOut: m.MaxOut, Retires: m.Retires}
 		}
 		for _, e := range base.Offer(g) {
-			e.Hardware, e.Limits = or(c.Hardware, e.Hardware), limitsOf(c)
+			e.Hardware, e.Limits = cmp.Or(c.Hardware, e.Hardware), limitsOf(c)
 			o.Endpoints[e.ID] = e
 		}
 	}

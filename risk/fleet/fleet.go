@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -135,10 +136,10 @@ func newFleet(p Plan) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Router.MaxWait = or(p.Router.MaxWait, 10*time.Second)
+	p.Router.MaxWait = cmp.Or(p.Router.MaxWait, 10*time.Second)
 	p.Router.Queue.Wait = p.Router.MaxWait
 	p.Router.Patience = p.Router.Patience.filled()
-	p.Slice = or(p.Slice, max(time.Second, (p.Span/100).Truncate(time.Second)))
+	p.Slice = cmp.Or(p.Slice, max(time.Second, (p.Span/100).Truncate(time.Second)))
 	f := &fleet{
 		Plan: p, world: world, queue: route.NewQueue(p.Router.Queue), byID: map[catalog.EndpointID]int32{}, reached: map[reach]int32{}, words: map[refusal]judged{},
 		clock: p.Start, waiting: map[string]*call{}, due: -1, dice: dice{stir(p.Seed, 1)}, trace: stir(p.Seed, 2),
@@ -162,7 +163,7 @@ func (f *fleet) findTargets() {
 		if !ok {
 			continue
 		}
-		t := target{Endpoint: e, place: gateway.PlaceOf(f.Catalog, e), ask: sim.Call{Cloud: c.Name, Region: or(e.Region, c.Regions[0]), Model: e.Name, Account: e.Account}}
+		t := target{Endpoint: e, place: gateway.PlaceOf(f.Catalog, e), ask: sim.Call{Cloud: c.Name, Region: cmp.Or(e.Region, c.Regions[0]), Model: e.Name, Account: e.Account}}
 		i := int32(len(f.targets))
 		f.byID[id] = i
 		f.reached[reach{t.ask.Cloud, t.ask.Region, t.ask.Model}] = i

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -65,7 +66,7 @@ func Most(ctx context.Context, p Plan, bad float64, told func(Trial)) ([]Trial, 
 func try(ctx context.Context, p Plan, runs int64, bad float64) (Trial, error) {
 	p.Workloads = slices.Clone(p.Workloads)
 	p.Scale(runs, false)
-	p.Slice = or(p.Slice, max(time.Second, p.Span/100))
+	p.Slice = cmp.Or(p.Slice, max(time.Second, p.Span/100))
 	within, stop := context.WithCancel(ctx)
 	defer stop()
 	t := Trial{Runs: runs, Bad: 1}

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"time"
 
 	"decouple.dev/decouple"
@@ -46,7 +47,7 @@ func (f *fleet) afterNaive(c *call, a *attempt) {
 			f.fail(c, c.failed)
 			return
 		}
-		wait := or(a.after, time.Second<<(c.waits-1))
+		wait := cmp.Or(a.after, time.Second<<(c.waits-1))
 		if f.clock.Add(wait).After(c.need.Deadline) {
 			f.fail(c, c.failed)
 			return

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"time"
 
 	"decouple.dev/decouple/catalog"
@@ -157,18 +158,9 @@ const (
 
 // filled is p with what its zero values stand for.
 func (p Patience) filled() Patience {
-	p.FirstToken = or(p.FirstToken, 2*time.Minute)
-	p.BetweenTokens = or(p.BetweenTokens, time.Minute)
-	p.Whole = or(p.Whole, 10*time.Minute)
-	p.Call = or(p.Call, 15*time.Minute)
+	p.FirstToken = cmp.Or(p.FirstToken, 2*time.Minute)
+	p.BetweenTokens = cmp.Or(p.BetweenTokens, time.Minute)
+	p.Whole = cmp.Or(p.Whole, 10*time.Minute)
+	p.Call = cmp.Or(p.Call, 15*time.Minute)
 	return p
-}
-
-// or gives v, or d for the zero value.
-func or[T comparable](v, d T) T {
-	var zero T
-	if v == zero {
-		return d
-	}
-	return v
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ func (p *Plan) Under(book placement.Book) error {
 				b = without(b, g.Without)
 			}
 			if g.At == at {
-				why = or(g.Why, strings.Join(g.Without, ", ")+" has fallen away")
+				why = cmp.Or(g.Why, strings.Join(g.Without, ", ")+" has fallen away")
 			}
 		}
 		policy, err := placement.Compile(b, placement.Moment{AsOf: p.Start.Add(at)})

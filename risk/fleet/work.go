@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -229,7 +230,7 @@ func (f *fleet) failed(r *run) {
 		f.leave(r, ranBadly)
 		return
 	}
-	pause := or(w.Pause, time.Second) << min(r.tries, 16)
+	pause := cmp.Or(w.Pause, time.Second) << min(r.tries, 16)
 	r.tries++
 	f.cal.add(entry{at: f.now + int64(float64(pause)*(0.5+r.dice.unit())), what: again, ref: r.i})
 }
